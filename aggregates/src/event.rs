@@ -1,0 +1,27 @@
+//! What every event and every refusal has in common.
+
+use serde::{Deserialize, Serialize};
+
+/// A field's value before and after an event, so that the event alone tells what changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed<T> {
+    pub from: T,
+    pub to: T,
+}
+
+impl<T: PartialEq> Changed<T> {
+    /// `Some` when the two differ: an event mentions only what really changed.
+    pub fn between(from: T, to: T) -> Option<Self> {
+        (from != to).then_some(Self { from, to })
+    }
+}
+
+/// The static name of an event, as stored in the log's `event_type`.
+pub trait EventName {
+    fn name(&self) -> &'static str;
+}
+
+/// A rule said no. Each variant of a refusal maps to one stable problem `code` of the HTTP contract.
+pub trait Refused: std::error::Error + Send + Sync + 'static {
+    fn code(&self) -> &'static str;
+}

@@ -1,0 +1,277 @@
+//! An e-mail invitation: one address, one role, one single-use token whose generation the log keeps.
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use crate::Time;
+use crate::adapter::aggregate;
+use crate::event::Refused;
+use crate::ids::{InvitationId, UserId};
+use crate::role::Role;
+use crate::user::Profile;
+use crate::values::Email;
+
+/// How long an invitation lasts when nothing is said.
+pub const DEFAULT_LIFETIME: Duration = Duration::days(7);
+/// The shortest lifetime that may be asked for.
+pub const MIN_LIFETIME: Duration = Duration::minutes(5);
+/// The longest lifetime that may be asked for.
+pub const MAX_LIFETIME: Duration = Duration::days(90);
+
+// ---- Event
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(tag = "type")]
+pub enum InvitationEvent {
+    InvitationSent {
+        invitation_id: InvitationId,
+        email: Email,
+        role: Role,
+        /// The inviting user; none when the service itself invited.
+        invited_by: Option<UserId>,
+        expires_at: Time,
+        /// Which token is good: it is derived from the invitation's id and this number, and stored nowhere.
+        generation: u32,
+        /// Whether the token goes out by mail.
+        notify: bool,
+    },
+    InvitationResent {
+        generation: u32,
+        expires_at: Time,
+        notify: bool,
+    },
+    InvitationAccepted {
+        user_id: UserId,
+    },
+    InvitationDeclined,
+    InvitationRevoked,
+}
+
+// ---- State
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Invitation {
+    #[default]
+    Missing,
+    Pending(Offer),
+    Accepted {
+        offer: Offer,
+        by: UserId,
+    },
+    Declined(Offer),
+    Revoked(Offer),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    pub email: Email,
+    pub role: Role,
+    pub invited_by: Option<UserId>,
+    pub expires_at: Time,
+    pub generation: u32,
+}
+
+impl Invitation {
+    pub fn offer(&self) -> Option<&Offer> {
+        match self {
+            Self::Missing => None,
+            Self::Pending(offer)
+            | Self::Accepted { offer, .. }
+            | Self::Declined(offer)
+            | Self::Revoked(offer) => Some(offer),
+        }
+    }
+
+    /// The state's name on the wire at an instant.
+    pub fn status(&self, now: Time) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Pending(offer) if offer.expires_at <= now => "expired",
+            Self::Pending(_) => "pending",
+            Self::Accepted { .. } => "accepted",
+            Self::Declined(_) => "declined",
+            Self::Revoked(_) => "revoked",
+        }
+    }
+
+    // ---- evolve
+
+    #[must_use]
+    pub fn evolve(self, event: InvitationEvent) -> Self {
+        use InvitationEvent as E;
+        match (self, event) {
+            (_, E::InvitationSent { email, role, invited_by, expires_at, generation, .. }) => {
+                Self::Pending(Offer { email, role, invited_by, expires_at, generation })
+            }
+            (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
+                Self::Pending(Offer { generation, expires_at, ..offer })
+            }
+            (Self::Pending(offer), E::InvitationAccepted { user_id }) => {
+                Self::Accepted { offer, by: user_id }
+            }
+            (Self::Pending(offer), E::InvitationDeclined) => Self::Declined(offer),
+            (Self::Pending(offer), E::InvitationRevoked) => Self::Revoked(offer),
+            (state, _) => state,
+        }
+    }
+}
+
+// ---- Command
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InvitationCommand {
+    Send {
+        invitation_id: InvitationId,
+        email: Email,
+        role: Role,
+        invited_by: Option<UserId>,
+        lifetime: Duration,
+        notify: bool,
+        now: Time,
+    },
+    /// Makes a new token and starts the time anew; the old token dies.
+    Resend {
+        lifetime: Duration,
+        notify: bool,
+        now: Time,
+    },
+    Revoke {
+        now: Time,
+    },
+    /// `generation` is the token's; `profile` is the accepting user as recorded now.
+    Accept {
+        generation: u32,
+        profile: Profile,
+        now: Time,
+    },
+    Decline {
+        generation: u32,
+        profile: Option<Profile>,
+        now: Time,
+    },
+}
+
+// ---- decide
+
+impl Invitation {
+    pub fn decide(&self, command: InvitationCommand) -> Result<Vec<InvitationEvent>, Refusal> {
+        use InvitationCommand as C;
+        use InvitationEvent as E;
+        match command {
+            C::Send { invitation_id, email, role, invited_by, lifetime, notify, now } => {
+                if *self != Self::Missing {
+                    return Err(Refusal::NotPending);
+                }
+                check_lifetime(lifetime)?;
+                let expires_at = now + lifetime;
+                Ok(vec![E::InvitationSent {
+                    invitation_id,
+                    email,
+                    role,
+                    invited_by,
+                    expires_at,
+                    generation: 1,
+                    notify,
+                }])
+            }
+            C::Resend { lifetime, notify, now } => {
+                // An expired invitation may be sent again: nobody turned it down.
+                let Self::Pending(offer) = self else { return Err(self.not_pending()) };
+                check_lifetime(lifetime)?;
+                let generation = offer.generation + 1;
+                Ok(vec![E::InvitationResent { generation, expires_at: now + lifetime, notify }])
+            }
+            C::Revoke { .. } => match self {
+                Self::Pending(_) => Ok(vec![E::InvitationRevoked]),
+                Self::Revoked(_) => Ok(vec![]),
+                Self::Missing | Self::Accepted { .. } | Self::Declined(_) => Err(self.not_pending()),
+            },
+            C::Accept { generation, profile, now } => {
+                let offer = self.redeemable(generation)?;
+                offer.require_addressee(&profile)?;
+                match self {
+                    // The same person asks again: nothing more happens, and nothing is wrong.
+                    Self::Accepted { by, .. } if *by == profile.user_id => Ok(vec![]),
+                    Self::Pending(_) if offer.expires_at <= now => Err(Refusal::Expired),
+                    Self::Pending(_) => Ok(vec![E::InvitationAccepted { user_id: profile.user_id }]),
+                    _ => Err(Refusal::NotPending),
+                }
+            }
+            C::Decline { generation, profile, now } => {
+                let offer = self.redeemable(generation)?;
+                if let Some(profile) = profile {
+                    offer.require_addressee(&profile)?;
+                }
+                match self {
+                    Self::Declined(_) => Ok(vec![]),
+                    Self::Pending(_) if offer.expires_at <= now => Err(Refusal::Expired),
+                    Self::Pending(_) => Ok(vec![E::InvitationDeclined]),
+                    _ => Err(Refusal::NotPending),
+                }
+            }
+        }
+    }
+
+    /// The offer a token of this generation speaks of; a token replaced by a later one speaks of nothing.
+    pub fn redeemable(&self, generation: u32) -> Result<&Offer, Refusal> {
+        let offer = self.offer().ok_or(Refusal::TokenInvalid)?;
+        if offer.generation == generation { Ok(offer) } else { Err(Refusal::TokenInvalid) }
+    }
+
+    fn not_pending(&self) -> Refusal {
+        if *self == Self::Missing { Refusal::NotFound } else { Refusal::NotPending }
+    }
+}
+
+impl Offer {
+    fn require_addressee(&self, profile: &Profile) -> Result<(), Refusal> {
+        if profile.email.as_ref() != Some(&self.email) {
+            return Err(Refusal::EmailMismatch);
+        }
+        if !profile.email_verified {
+            return Err(Refusal::EmailUnverified);
+        }
+        Ok(())
+    }
+}
+
+fn check_lifetime(lifetime: Duration) -> Result<(), Refusal> {
+    if (MIN_LIFETIME..=MAX_LIFETIME).contains(&lifetime) { Ok(()) } else { Err(Refusal::LifetimeOutOfBounds) }
+}
+
+// ---- Refusal
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("There is no such invitation.")]
+    NotFound,
+    #[error("This invitation is no longer open.")]
+    NotPending,
+    #[error("This invitation has expired.")]
+    Expired,
+    #[error("This invitation token is not valid.")]
+    TokenInvalid,
+    #[error("This invitation was sent to another e-mail address.")]
+    EmailMismatch,
+    #[error("Verify your e-mail address first.")]
+    EmailUnverified,
+    #[error("An invitation lasts between 5 minutes and 90 days.")]
+    LifetimeOutOfBounds,
+}
+
+impl Refused for Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotPending => "invitation_not_pending",
+            Self::Expired => "invitation_expired",
+            Self::TokenInvalid => "token_invalid",
+            Self::EmailMismatch => "email_mismatch",
+            Self::EmailUnverified => "email_unverified",
+            Self::LifetimeOutOfBounds => "validation_failed",
+        }
+    }
+}
+
+aggregate!(Invitation, InvitationEvent, InvitationCommand, Refusal);

@@ -1,0 +1,474 @@
+//! A workspace: the tenant boundary, with its profile, its one owner, its plan settings and its invite code.
+
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use crate::Time;
+use crate::adapter::aggregate;
+use crate::event::{Changed, Refused};
+use crate::ids::UserId;
+use crate::role::Role;
+use crate::values::Slug;
+
+/// Seats of a team workspace when its plan says nothing.
+pub const TEAM_SEATS: u32 = 5;
+/// Seats of a personal workspace: its user. An operator who raises this opens it to others.
+pub const PERSONAL_SEATS: u32 = 1;
+
+// ---- Event
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(tag = "type")]
+pub enum WorkspaceEvent {
+    WorkspaceCreated {
+        kind: Kind,
+        owner_id: UserId,
+        #[serde(flatten)]
+        profile: Profile,
+        seats_limit: u32,
+    },
+    WorkspaceProfileChanged(ProfileChange),
+    WorkspaceSeatsLimitChanged {
+        seats_limit: Changed<u32>,
+    },
+    WorkspaceOwnershipTransferred {
+        owner_id: Changed<UserId>,
+    },
+    WorkspaceSuspended {
+        reason: Option<String>,
+        since: Time,
+    },
+    WorkspaceResumed {
+        reason: Option<String>,
+    },
+    WorkspaceArchived,
+    WorkspaceRestored,
+    WorkspaceDeleted {
+        because: Ending,
+    },
+    InviteCodeIssued {
+        generation: u32,
+        /// Hash of the code; the code itself is nowhere.
+        hash: String,
+        role: Role,
+        max_uses: Option<u32>,
+        expires_at: Option<Time>,
+        issued_by: Option<UserId>,
+    },
+    InviteCodeDisabled {
+        generation: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Kind {
+    /// Born with its user, and gone with its user.
+    Personal,
+    Team,
+}
+
+/// Why a workspace ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Deleted,
+    OwnerErased,
+}
+
+/// What a workspace says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    pub name: String,
+    pub slug: Option<Slug>,
+    pub description: Option<String>,
+    pub image_url: Option<String>,
+    pub website: Option<String>,
+    pub phone: Option<String>,
+    pub social: Social,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Social {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facebook: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linkedin: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instagram: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github: Option<String>,
+}
+
+type Text = Option<Changed<Option<String>>>;
+
+/// What changed in a profile, field by field.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProfileChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Changed<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slug: Option<Changed<Option<Slug>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub website: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub social: Option<Changed<Social>>,
+}
+
+impl ProfileChange {
+    fn between(from: &Profile, to: &Profile) -> Option<Self> {
+        let change = Self {
+            name: Changed::between(from.name.clone(), to.name.clone()),
+            slug: Changed::between(from.slug.clone(), to.slug.clone()),
+            description: Changed::between(from.description.clone(), to.description.clone()),
+            image_url: Changed::between(from.image_url.clone(), to.image_url.clone()),
+            website: Changed::between(from.website.clone(), to.website.clone()),
+            phone: Changed::between(from.phone.clone(), to.phone.clone()),
+            social: Changed::between(from.social.clone(), to.social.clone()),
+        };
+        (change != Self::default()).then_some(change)
+    }
+}
+
+impl Profile {
+    /// The profile after a change.
+    pub fn apply(&mut self, change: ProfileChange) {
+        fn set<T>(field: &mut T, change: Option<Changed<T>>) {
+            if let Some(change) = change {
+                *field = change.to;
+            }
+        }
+        set(&mut self.name, change.name);
+        set(&mut self.slug, change.slug);
+        set(&mut self.description, change.description);
+        set(&mut self.image_url, change.image_url);
+        set(&mut self.website, change.website);
+        set(&mut self.phone, change.phone);
+        set(&mut self.social, change.social);
+    }
+}
+
+// ---- State
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub enum Workspace {
+    #[default]
+    Missing,
+    Living(Details),
+    Deleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    pub kind: Kind,
+    pub owner_id: UserId,
+    pub profile: Profile,
+    pub seats_limit: u32,
+    pub suspended: bool,
+    pub archived: bool,
+    pub invite_code: Option<InviteCode>,
+    /// Of the last invite code there was; the next one is one more.
+    pub code_generation: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InviteCode {
+    pub generation: u32,
+    pub hash: String,
+    pub role: Role,
+    pub max_uses: Option<u32>,
+    pub expires_at: Option<Time>,
+    pub issued_by: Option<UserId>,
+}
+
+impl Workspace {
+    pub fn owner(&self) -> Option<&UserId> {
+        match self {
+            Self::Living(details) => Some(&details.owner_id),
+            Self::Missing | Self::Deleted => None,
+        }
+    }
+
+    /// The workspace, if it exists for anybody at all.
+    pub fn living(&self) -> Result<&Details, Refusal> {
+        match self {
+            Self::Living(details) => Ok(details),
+            Self::Missing | Self::Deleted => Err(Refusal::NotFound),
+        }
+    }
+
+    /// The workspace, if it may be written to.
+    pub fn writable(&self) -> Result<&Details, Refusal> {
+        let details = self.living()?;
+        if details.suspended {
+            return Err(Refusal::Suspended);
+        }
+        if details.archived {
+            return Err(Refusal::Archived);
+        }
+        Ok(details)
+    }
+
+    /// The workspace, if somebody other than its owner may be or become a member.
+    pub fn joinable(&self) -> Result<&Details, Refusal> {
+        let details = self.writable()?;
+        if details.kind == Kind::Personal && details.seats_limit <= PERSONAL_SEATS {
+            return Err(Refusal::Personal);
+        }
+        Ok(details)
+    }
+
+    /// The invite code, if `hash` is its hash and it still lets people in.
+    pub fn redeem_code(&self, hash: &str, now: Time) -> Result<&InviteCode, Refusal> {
+        let code = self.living().ok().and_then(|details| details.invite_code.as_ref());
+        let code = code.filter(|code| code.hash == hash).ok_or(Refusal::CodeInvalid)?;
+        self.joinable()?;
+        if code.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::CodeInvalid);
+        }
+        Ok(code)
+    }
+
+    // ---- evolve
+
+    #[must_use]
+    pub fn evolve(self, event: WorkspaceEvent) -> Self {
+        use WorkspaceEvent as E;
+        match (self, event) {
+            (_, E::WorkspaceCreated { kind, owner_id, profile, seats_limit }) => Self::Living(Details {
+                kind,
+                owner_id,
+                profile,
+                seats_limit,
+                suspended: false,
+                archived: false,
+                invite_code: None,
+                code_generation: 0,
+            }),
+            (Self::Living(_), E::WorkspaceDeleted { .. }) => Self::Deleted,
+            (Self::Living(details), event) => Self::Living(details.evolve(event)),
+            (state, _) => state,
+        }
+    }
+}
+
+impl Details {
+    fn evolve(mut self, event: WorkspaceEvent) -> Self {
+        use WorkspaceEvent as E;
+        match event {
+            E::WorkspaceProfileChanged(change) => self.profile.apply(change),
+            E::WorkspaceSeatsLimitChanged { seats_limit } => self.seats_limit = seats_limit.to,
+            E::WorkspaceOwnershipTransferred { owner_id } => self.owner_id = owner_id.to,
+            E::WorkspaceSuspended { .. } => self.suspended = true,
+            E::WorkspaceResumed { .. } => self.suspended = false,
+            E::WorkspaceArchived => self.archived = true,
+            E::WorkspaceRestored => self.archived = false,
+            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by } => {
+                self.code_generation = generation;
+                self.invite_code =
+                    Some(InviteCode { generation, hash, role, max_uses, expires_at, issued_by });
+            }
+            E::InviteCodeDisabled { .. } => self.invite_code = None,
+            E::WorkspaceCreated { .. } | E::WorkspaceDeleted { .. } => {}
+        }
+        self
+    }
+}
+
+// ---- Command
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkspaceCommand {
+    Create {
+        kind: Kind,
+        owner_id: UserId,
+        profile: Profile,
+    },
+    /// The whole profile as it is to be.
+    ChangeProfile {
+        profile: Profile,
+    },
+    ChangeSeatsLimit {
+        limit: u32,
+    },
+    /// The caller makes sure that `to` is an active member.
+    TransferOwnership {
+        to: UserId,
+    },
+    Suspend {
+        reason: Option<String>,
+        now: Time,
+    },
+    Resume {
+        reason: Option<String>,
+    },
+    Archive,
+    Restore,
+    Delete,
+    /// Ends a personal workspace with its user, or a shared one whose erased owner said so, whatever its state.
+    EndWithOwner,
+    IssueInviteCode {
+        hash: String,
+        role: Role,
+        max_uses: Option<u32>,
+        expires_at: Option<Time>,
+        issued_by: Option<UserId>,
+        now: Time,
+    },
+    DisableInviteCode,
+}
+
+// ---- decide
+
+impl Workspace {
+    pub fn decide(&self, command: WorkspaceCommand) -> Result<Vec<WorkspaceEvent>, Refusal> {
+        use WorkspaceCommand as C;
+        use WorkspaceEvent as E;
+        match command {
+            C::Create { kind, owner_id, profile } => {
+                if *self != Self::Missing {
+                    return Err(Refusal::Exists);
+                }
+                let seats_limit = if kind == Kind::Personal { PERSONAL_SEATS } else { TEAM_SEATS };
+                Ok(vec![E::WorkspaceCreated { kind, owner_id, profile, seats_limit }])
+            }
+            C::ChangeProfile { profile } => {
+                let details = self.writable()?;
+                Ok(ProfileChange::between(&details.profile, &profile)
+                    .map(E::WorkspaceProfileChanged)
+                    .into_iter()
+                    .collect())
+            }
+            C::ChangeSeatsLimit { limit } => {
+                let details = self.writable()?;
+                if limit == 0 {
+                    return Err(Refusal::SeatsLimitZero);
+                }
+                let change = Changed::between(details.seats_limit, limit);
+                Ok(change
+                    .map(|seats_limit| E::WorkspaceSeatsLimitChanged { seats_limit })
+                    .into_iter()
+                    .collect())
+            }
+            C::TransferOwnership { to } => {
+                let details = self.writable()?;
+                if details.kind == Kind::Personal {
+                    return Err(Refusal::Personal);
+                }
+                let change = Changed::between(details.owner_id.clone(), to);
+                Ok(change.map(|owner_id| E::WorkspaceOwnershipTransferred { owner_id }).into_iter().collect())
+            }
+            C::Suspend { reason, now } => {
+                let suspended = self.living()?.suspended;
+                Ok(if suspended { vec![] } else { vec![E::WorkspaceSuspended { reason, since: now }] })
+            }
+            C::Resume { reason } => {
+                let suspended = self.living()?.suspended;
+                Ok(if suspended { vec![E::WorkspaceResumed { reason }] } else { vec![] })
+            }
+            C::Archive => {
+                let details = self.living()?;
+                if details.suspended {
+                    return Err(Refusal::Suspended);
+                }
+                if details.kind == Kind::Personal {
+                    return Err(Refusal::Personal);
+                }
+                Ok(if details.archived { vec![] } else { vec![E::WorkspaceArchived] })
+            }
+            C::Restore => {
+                let details = self.living()?;
+                if details.suspended {
+                    return Err(Refusal::Suspended);
+                }
+                Ok(if details.archived { vec![E::WorkspaceRestored] } else { vec![] })
+            }
+            C::Delete => {
+                let details = self.living()?;
+                if details.suspended {
+                    return Err(Refusal::Suspended);
+                }
+                if details.kind == Kind::Personal {
+                    return Err(Refusal::Personal);
+                }
+                Ok(vec![E::WorkspaceDeleted { because: Ending::Deleted }])
+            }
+            C::EndWithOwner => {
+                self.living()?;
+                Ok(vec![E::WorkspaceDeleted { because: Ending::OwnerErased }])
+            }
+            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, now } => {
+                let details = self.joinable()?;
+                if role == Role::Owner {
+                    return Err(Refusal::OwnerRequired);
+                }
+                if expires_at.is_some_and(|end| end <= now) {
+                    return Err(Refusal::ExpiryPast);
+                }
+                let generation = details.code_generation + 1;
+                Ok(vec![E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by }])
+            }
+            C::DisableInviteCode => {
+                let details = self.writable()?;
+                let code = details.invite_code.as_ref();
+                Ok(code
+                    .map(|code| E::InviteCodeDisabled { generation: code.generation })
+                    .into_iter()
+                    .collect())
+            }
+        }
+    }
+}
+
+// ---- Refusal
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("There is no such workspace.")]
+    NotFound,
+    #[error("This workspace exists already.")]
+    Exists,
+    #[error("This workspace is suspended: it can be read, not changed.")]
+    Suspended,
+    #[error("This workspace is archived: restore it first.")]
+    Archived,
+    #[error(
+        "A personal workspace belongs to its user alone: it cannot be joined, given away, archived or deleted."
+    )]
+    Personal,
+    #[error("A workspace has exactly one owner: transfer the ownership instead.")]
+    OwnerRequired,
+    #[error("This invite code is not valid.")]
+    CodeInvalid,
+    #[error("The expiry lies in the past.")]
+    ExpiryPast,
+    #[error("A workspace has at least one seat, its owner's.")]
+    SeatsLimitZero,
+}
+
+impl Refused for Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Exists => "conflict",
+            Self::Suspended => "workspace_suspended",
+            Self::Archived => "workspace_archived",
+            Self::Personal => "personal_workspace",
+            Self::OwnerRequired => "owner_required",
+            Self::CodeInvalid => "token_invalid",
+            Self::ExpiryPast | Self::SeatsLimitZero => "validation_failed",
+        }
+    }
+}
+
+aggregate!(Workspace, WorkspaceEvent, WorkspaceCommand, Refusal);
