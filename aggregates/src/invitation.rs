@@ -35,6 +35,7 @@ pub enum InvitationEvent {
         generation: u32,
         /// Whether the token goes out by mail.
         notify: bool,
+        created_at: Time,
     },
     InvitationResent {
         generation: u32,
@@ -70,6 +71,7 @@ pub struct Offer {
     pub invited_by: Option<UserId>,
     pub expires_at: Time,
     pub generation: u32,
+    pub created_at: Time,
 }
 
 impl Invitation {
@@ -101,8 +103,8 @@ impl Invitation {
     pub fn evolve(self, event: InvitationEvent) -> Self {
         use InvitationEvent as E;
         match (self, event) {
-            (_, E::InvitationSent { email, role, invited_by, expires_at, generation, .. }) => {
-                Self::Pending(Offer { email, role, invited_by, expires_at, generation })
+            (_, E::InvitationSent { email, role, invited_by, expires_at, generation, created_at, .. }) => {
+                Self::Pending(Offer { email, role, invited_by, expires_at, generation, created_at })
             }
             (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
                 Self::Pending(Offer { generation, expires_at, ..offer })
@@ -173,6 +175,7 @@ impl Invitation {
                     expires_at,
                     generation: 1,
                     notify,
+                    created_at: now,
                 }])
             }
             C::Resend { lifetime, notify, now } => {

@@ -19,6 +19,7 @@ pub enum MembershipEvent {
         role: Role,
         expires_at: Option<Time>,
         through: Entrance,
+        joined_at: Time,
     },
     MembershipRoleChanged {
         user_id: UserId,
@@ -83,6 +84,7 @@ pub enum Membership {
 pub struct Terms {
     pub user_id: UserId,
     pub role: Role,
+    pub joined_at: Time,
     pub expires_at: Option<Time>,
 }
 
@@ -128,8 +130,8 @@ impl Membership {
     pub fn evolve(self, event: MembershipEvent) -> Self {
         use MembershipEvent as E;
         match (self, event) {
-            (_, E::MembershipStarted { user_id, role, expires_at, .. }) => {
-                Self::Active(Terms { user_id, role, expires_at })
+            (_, E::MembershipStarted { user_id, role, expires_at, joined_at, .. }) => {
+                Self::Active(Terms { user_id, role, joined_at, expires_at })
             }
             (Self::Active(terms), E::MembershipRoleChanged { role, .. }) => {
                 Self::Active(Terms { role: role.to, ..terms })
@@ -315,7 +317,13 @@ impl Membership {
             Standing::Expired => self.end(Ending::Expired)?,
             Standing::Absent => vec![],
         };
-        events.push(MembershipEvent::MembershipStarted { user_id, role, expires_at, through });
+        events.push(MembershipEvent::MembershipStarted {
+            user_id,
+            role,
+            expires_at,
+            through,
+            joined_at: now,
+        });
         Ok(events)
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
+use crate::Time;
 use crate::adapter::aggregate;
 use crate::event::{Changed, Refused};
 use crate::ids::UserId;
@@ -18,6 +19,7 @@ pub enum UserEvent {
         email: Option<Email>,
         email_verified: bool,
         name: Option<String>,
+        created_at: Time,
     },
     UserProfileChanged {
         user_id: UserId,
@@ -58,6 +60,7 @@ pub struct Profile {
     pub email: Option<Email>,
     pub email_verified: bool,
     pub name: Option<String>,
+    pub created_at: Time,
 }
 
 impl User {
@@ -74,8 +77,8 @@ impl User {
     #[must_use]
     pub fn evolve(self, event: UserEvent) -> Self {
         match (self, event) {
-            (_, UserEvent::UserProvisioned { user_id, email, email_verified, name }) => {
-                Self::Active(Profile { user_id, email, email_verified, name })
+            (_, UserEvent::UserProvisioned { user_id, email, email_verified, name, created_at }) => {
+                Self::Active(Profile { user_id, email, email_verified, name, created_at })
             }
             (
                 Self::Active(mut profile),
@@ -110,6 +113,7 @@ pub enum UserCommand {
         email: Option<Option<Email>>,
         email_verified: Option<bool>,
         name: Option<Option<String>>,
+        now: Time,
     },
     StartErasure,
     WithdrawErasure,
@@ -121,10 +125,16 @@ pub enum UserCommand {
 impl User {
     pub fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, Refusal> {
         match (self, command) {
-            (Self::Missing, UserCommand::Provision { user_id, email, email_verified, name }) => {
+            (Self::Missing, UserCommand::Provision { user_id, email, email_verified, name, now }) => {
                 let email = email.flatten();
                 let email_verified = email_verified.unwrap_or(false) && email.is_some();
-                Ok(vec![UserEvent::UserProvisioned { user_id, email, email_verified, name: name.flatten() }])
+                Ok(vec![UserEvent::UserProvisioned {
+                    user_id,
+                    email,
+                    email_verified,
+                    name: name.flatten(),
+                    created_at: now,
+                }])
             }
             (Self::Active(profile), UserCommand::Provision { email, email_verified, name, .. }) => {
                 Ok(profile.update(email, email_verified, name).into_iter().collect())

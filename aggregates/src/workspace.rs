@@ -26,6 +26,7 @@ pub enum WorkspaceEvent {
         #[serde(flatten)]
         profile: Profile,
         seats_limit: u32,
+        created_at: Time,
     },
     WorkspaceProfileChanged(ProfileChange),
     WorkspaceSeatsLimitChanged {
@@ -174,11 +175,18 @@ pub struct Details {
     pub owner_id: UserId,
     pub profile: Profile,
     pub seats_limit: u32,
-    pub suspended: bool,
+    pub suspension: Option<Suspension>,
     pub archived: bool,
+    pub created_at: Time,
     pub invite_code: Option<InviteCode>,
     /// Of the last invite code there was; the next one is one more.
     pub code_generation: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suspension {
+    pub reason: Option<String>,
+    pub since: Time,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,7 +218,7 @@ impl Workspace {
     /// The workspace, if it may be written to.
     pub fn writable(&self) -> Result<&Details, Refusal> {
         let details = self.living()?;
-        if details.suspended {
+        if details.suspension.is_some() {
             return Err(Refusal::Suspended);
         }
         if details.archived {
@@ -245,16 +253,19 @@ impl Workspace {
     pub fn evolve(self, event: WorkspaceEvent) -> Self {
         use WorkspaceEvent as E;
         match (self, event) {
-            (_, E::WorkspaceCreated { kind, owner_id, profile, seats_limit }) => Self::Living(Details {
-                kind,
-                owner_id,
-                profile,
-                seats_limit,
-                suspended: false,
-                archived: false,
-                invite_code: None,
-                code_generation: 0,
-            }),
+            (_, E::WorkspaceCreated { kind, owner_id, profile, seats_limit, created_at }) => {
+                Self::Living(Details {
+                    kind,
+                    owner_id,
+                    profile,
+                    seats_limit,
+                    suspension: None,
+                    archived: false,
+                    created_at,
+                    invite_code: None,
+                    code_generation: 0,
+                })
+            }
             (Self::Living(_), E::WorkspaceDeleted { .. }) => Self::Deleted,
             (Self::Living(details), event) => Self::Living(details.evolve(event)),
             (state, _) => state,
@@ -269,8 +280,8 @@ impl Details {
             E::WorkspaceProfileChanged(change) => self.profile.apply(change),
             E::WorkspaceSeatsLimitChanged { seats_limit } => self.seats_limit = seats_limit.to,
             E::WorkspaceOwnershipTransferred { owner_id } => self.owner_id = owner_id.to,
-            E::WorkspaceSuspended { .. } => self.suspended = true,
-            E::WorkspaceResumed { .. } => self.suspended = false,
+            E::WorkspaceSuspended { reason, since } => self.suspension = Some(Suspension { reason, since }),
+            E::WorkspaceResumed { .. } => self.suspension = None,
             E::WorkspaceArchived => self.archived = true,
             E::WorkspaceRestored => self.archived = false,
             E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by } => {
@@ -293,6 +304,7 @@ pub enum WorkspaceCommand {
         kind: Kind,
         owner_id: UserId,
         profile: Profile,
+        now: Time,
     },
     /// The whole profile as it is to be.
     ChangeProfile {
@@ -335,12 +347,12 @@ impl Workspace {
         use WorkspaceCommand as C;
         use WorkspaceEvent as E;
         match command {
-            C::Create { kind, owner_id, profile } => {
+            C::Create { kind, owner_id, profile, now } => {
                 if *self != Self::Missing {
                     return Err(Refusal::Exists);
                 }
                 let seats_limit = if kind == Kind::Personal { PERSONAL_SEATS } else { TEAM_SEATS };
-                Ok(vec![E::WorkspaceCreated { kind, owner_id, profile, seats_limit }])
+                Ok(vec![E::WorkspaceCreated { kind, owner_id, profile, seats_limit, created_at: now }])
             }
             C::ChangeProfile { profile } => {
                 let details = self.writable()?;
@@ -369,16 +381,16 @@ impl Workspace {
                 Ok(change.map(|owner_id| E::WorkspaceOwnershipTransferred { owner_id }).into_iter().collect())
             }
             C::Suspend { reason, now } => {
-                let suspended = self.living()?.suspended;
+                let suspended = self.living()?.suspension.is_some();
                 Ok(if suspended { vec![] } else { vec![E::WorkspaceSuspended { reason, since: now }] })
             }
             C::Resume { reason } => {
-                let suspended = self.living()?.suspended;
+                let suspended = self.living()?.suspension.is_some();
                 Ok(if suspended { vec![E::WorkspaceResumed { reason }] } else { vec![] })
             }
             C::Archive => {
                 let details = self.living()?;
-                if details.suspended {
+                if details.suspension.is_some() {
                     return Err(Refusal::Suspended);
                 }
                 if details.kind == Kind::Personal {
@@ -388,14 +400,14 @@ impl Workspace {
             }
             C::Restore => {
                 let details = self.living()?;
-                if details.suspended {
+                if details.suspension.is_some() {
                     return Err(Refusal::Suspended);
                 }
                 Ok(if details.archived { vec![E::WorkspaceRestored] } else { vec![] })
             }
             C::Delete => {
                 let details = self.living()?;
-                if details.suspended {
+                if details.suspension.is_some() {
                     return Err(Refusal::Suspended);
                 }
                 if details.kind == Kind::Personal {
