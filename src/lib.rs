@@ -1,1 +1,5 @@
+//! Tenure: an event-sourced tenancy service.
 
+pub mod clock;
+pub mod ids;
+pub mod store;

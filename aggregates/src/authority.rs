@@ -44,8 +44,10 @@ impl Authority {
     pub fn require_grant(self, role: Role) -> Result<(), Refusal> {
         match self {
             Self::Member(own) if role > own => Err(Refusal::RoleAboveOwn { role, own }),
-            _ if role == Role::Owner => Err(Refusal::OwnerRequired),
-            _ => Ok(()),
+            Self::Member(_) | Self::Service if role == Role::Owner => Err(Refusal::OwnerRequired),
+            Self::Member(_) | Self::Service => Ok(()),
+            Self::Lapsed => Err(Refusal::PermissionDenied(Permission::MembersUpdate)),
+            Self::Stranger => Err(Refusal::NotFound),
         }
     }
 
@@ -88,6 +90,14 @@ impl Refused for Refusal {
             Self::PermissionDenied(_) | Self::ServiceOnly => "permission_denied",
             Self::RoleAboveOwn { .. } => "role_above_own",
             Self::OwnerRequired => "owner_required",
+        }
+    }
+
+    fn permission(&self) -> Option<&'static str> {
+        match self {
+            Self::PermissionDenied(permission) => Some(permission.as_str()),
+            Self::ServiceOnly => Some("operator"),
+            Self::NotFound | Self::RoleAboveOwn { .. } | Self::OwnerRequired => None,
         }
     }
 }

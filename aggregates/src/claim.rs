@@ -10,7 +10,7 @@ use crate::values::Slug;
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(tag = "type")]
 pub enum ClaimEvent {
     ClaimTaken { workspace_id: WorkspaceId },
@@ -59,7 +59,7 @@ impl Claim {
 
 // ---- Command
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimCommand {
     Take { by: WorkspaceId },
     Release { by: WorkspaceId },

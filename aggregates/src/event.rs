@@ -24,4 +24,14 @@ pub trait EventName {
 /// A rule said no. Each variant of a refusal maps to one stable problem `code` of the HTTP contract.
 pub trait Refused: std::error::Error + Send + Sync + 'static {
     fn code(&self) -> &'static str;
+
+    /// The permission that is missing, where that is the reason.
+    fn permission(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The field of the request that is at fault, as a JSON pointer, where one is.
+    fn pointer(&self) -> Option<&'static str> {
+        None
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Under it, a user's personal workspace id is the version 5 UUID of the user id.
-const PERSONAL_WORKSPACES: Uuid = Uuid::from_u128(0x7465_6e75_7265_5370_8000_706572736f6e);
+const PERSONAL_WORKSPACES: Uuid = Uuid::from_u128(0x7465_6e75_7265_5370_8000_7065_7273_6f6e);
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {

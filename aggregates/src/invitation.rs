@@ -107,7 +107,7 @@ impl Invitation {
                 Self::Pending(Offer { email, role, invited_by, expires_at, generation, created_at })
             }
             (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
-                Self::Pending(Offer { generation, expires_at, ..offer })
+                Self::Pending(Offer { expires_at, generation, ..offer })
             }
             (Self::Pending(offer), E::InvitationAccepted { user_id }) => {
                 Self::Accepted { offer, by: user_id }
@@ -164,6 +164,9 @@ impl Invitation {
             C::Send { invitation_id, email, role, invited_by, lifetime, notify, now } => {
                 if *self != Self::Missing {
                     return Err(Refusal::NotPending);
+                }
+                if role == Role::Owner {
+                    return Err(Refusal::OwnerRequired);
                 }
                 check_lifetime(lifetime)?;
                 let expires_at = now + lifetime;
@@ -261,6 +264,8 @@ pub enum Refusal {
     EmailUnverified,
     #[error("An invitation lasts between 5 minutes and 90 days.")]
     LifetimeOutOfBounds,
+    #[error("A workspace has exactly one owner: transfer the ownership instead.")]
+    OwnerRequired,
 }
 
 impl Refused for Refusal {
@@ -273,7 +278,12 @@ impl Refused for Refusal {
             Self::EmailMismatch => "email_mismatch",
             Self::EmailUnverified => "email_unverified",
             Self::LifetimeOutOfBounds => "validation_failed",
+            Self::OwnerRequired => "owner_required",
         }
+    }
+
+    fn pointer(&self) -> Option<&'static str> {
+        matches!(self, Self::LifetimeOutOfBounds).then_some("/expires_in")
     }
 }
 

@@ -220,7 +220,7 @@ impl Membership {
             }
             C::ChangeRole { role, owner, now } => {
                 let terms = self.present(now)?;
-                if owner && role != Role::Owner {
+                if owner != (role == Role::Owner) {
                     return Err(Refusal::OwnerRequired);
                 }
                 let role = Changed::between(if owner { Role::Owner } else { terms.role.unowned() }, role);
@@ -245,20 +245,24 @@ impl Membership {
                     .collect())
             }
             C::Crown => {
-                let Self::Active(terms) = self else { return Err(Refusal::NotActive) };
+                let terms = self.active()?;
                 let mut events = Vec::new();
                 // An owner does not run out: what ends a membership must not end an ownership.
                 if let Some(expires_at) = Changed::between(terms.expires_at, None) {
                     events.push(E::MembershipExpiryChanged { user_id: terms.user_id.clone(), expires_at });
                 }
-                let role = Changed { from: terms.role.unowned(), to: Role::Owner };
-                events.push(E::MembershipRoleChanged { user_id: terms.user_id.clone(), role });
+                if let Some(role) = Changed::between(terms.role, Role::Owner) {
+                    events.push(E::MembershipRoleChanged { user_id: terms.user_id.clone(), role });
+                }
                 Ok(events)
             }
             C::Uncrown => {
-                let Self::Active(terms) = self else { return Err(Refusal::NotActive) };
-                let role = Changed { from: Role::Owner, to: Role::Admin };
-                Ok(vec![E::MembershipRoleChanged { user_id: terms.user_id.clone(), role }])
+                let terms = self.active()?;
+                let role = Changed::between(terms.role, terms.role.unowned());
+                Ok(role
+                    .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })
+                    .into_iter()
+                    .collect())
             }
             C::Deactivate { reason, owner, now } => {
                 let terms = self.present(now)?;
@@ -310,6 +314,9 @@ impl Membership {
         if expires_at.is_some_and(|end| end <= now) {
             return Err(Refusal::ExpiryPast);
         }
+        if role == Role::Owner && through != Entrance::Created {
+            return Err(Refusal::OwnerRequired);
+        }
         let mut events = match self.standing(now) {
             Standing::Active => return Err(Refusal::AlreadyMember),
             // Nobody undoes a deactivation by joining again.
@@ -332,6 +339,13 @@ impl Membership {
         match (self.standing(now), self.terms()) {
             (Standing::Active | Standing::Deactivated, Some(terms)) => Ok(terms),
             _ => Err(Refusal::NotFound),
+        }
+    }
+
+    fn active(&self) -> Result<&Terms, Refusal> {
+        match self {
+            Self::Active(terms) => Ok(terms),
+            Self::Never | Self::Deactivated(_) | Self::Ended => Err(Refusal::NotActive),
         }
     }
 
@@ -369,6 +383,10 @@ impl Refused for Refusal {
             Self::OwnerCannotLeave => "owner_cannot_leave",
             Self::ExpiryPast => "validation_failed",
         }
+    }
+
+    fn pointer(&self) -> Option<&'static str> {
+        matches!(self, Self::ExpiryPast).then_some("/expires_at")
     }
 }
 

@@ -142,7 +142,9 @@ impl User {
             (Self::Active(profile), UserCommand::StartErasure) => {
                 Ok(vec![UserEvent::UserErasureStarted { user_id: profile.user_id.clone() }])
             }
-            (Self::Erasing(_), UserCommand::StartErasure) => Ok(vec![]),
+            (Self::Erasing(_), UserCommand::StartErasure)
+            | (Self::Active(_), UserCommand::WithdrawErasure)
+            | (Self::Erased, UserCommand::Erase) => Ok(vec![]),
             (Self::Erasing(profile), UserCommand::WithdrawErasure) => {
                 Ok(vec![UserEvent::UserErasureWithdrawn { user_id: profile.user_id.clone() }])
             }
@@ -155,6 +157,8 @@ impl User {
     }
 }
 
+// The fields of a command: not said, said to be nothing, said to be something.
+#[expect(clippy::option_option)]
 impl Profile {
     fn update(
         &self,

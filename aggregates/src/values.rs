@@ -70,7 +70,9 @@ pub fn link(text: &str, max: usize) -> Result<(), Invalid> {
     let invalid = || Invalid::new("invalid_url", "must be an http or https address");
     let url = url::Url::parse(text).map_err(|_| invalid())?;
     let http = matches!(url.scheme(), "http" | "https");
-    if !http || url.host_str().is_none_or(str::is_empty) || text.contains(char::is_whitespace) {
+    // `https:acme.com` is relative to the page it stands on.
+    let absolute = text.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
+    if !http || !absolute || url.host_str().is_none_or(str::is_empty) || text.contains(char::is_whitespace) {
         return Err(invalid());
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -199,6 +201,14 @@ impl Email {
             && !local.starts_with('.')
             && !local.ends_with('.')
             && !local.contains("..");
+        let domain = if domain.is_ascii() && !domain.contains("xn--") {
+            domain.to_owned()
+        } else {
+            let (unicode, outcome) = idna::domain_to_unicode(domain);
+            outcome.map_err(|_| invalid())?;
+            unicode
+        };
+        // Looked at in its last form: what IDNA makes of `＠` or `．` counts, not the sign itself.
         let domain_fits = domain.split('.').all(|label| {
             !label.is_empty()
                 && !label.starts_with('-')
@@ -210,13 +220,6 @@ impl Email {
         if !local_fits || !domain_fits {
             return Err(invalid());
         }
-        let domain = if domain.is_ascii() && !domain.contains("xn--") {
-            domain.to_owned()
-        } else {
-            let (unicode, outcome) = idna::domain_to_unicode(domain);
-            outcome.map_err(|_| invalid())?;
-            unicode
-        };
         let email = format!("{local}@{domain}");
         line(&email, Self::MAX_CHARS)?;
         Ok(Self(email))

@@ -19,6 +19,7 @@ pub const PERSONAL_SEATS: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(tag = "type")]
+#[expect(clippy::large_enum_variant, reason = "a command makes one or two, and they move on to JSON")]
 pub enum WorkspaceEvent {
     WorkspaceCreated {
         kind: Kind,
@@ -162,6 +163,7 @@ impl Profile {
 // ---- State
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly every state there is, is a living one")]
 pub enum Workspace {
     #[default]
     Missing,
@@ -479,6 +481,14 @@ impl Refused for Refusal {
             Self::OwnerRequired => "owner_required",
             Self::CodeInvalid => "token_invalid",
             Self::ExpiryPast | Self::SeatsLimitZero => "validation_failed",
+        }
+    }
+
+    fn pointer(&self) -> Option<&'static str> {
+        match self {
+            Self::ExpiryPast => Some("/expires_at"),
+            Self::SeatsLimitZero => Some("/seats/limit"),
+            _ => None,
         }
     }
 }

@@ -1,0 +1,299 @@
+//! The thread that owns every write of this process: group commit, one statement a batch.
+//!
+//! Commands only send to it and wait; a request that is dropped meanwhile leaves nothing half done.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tenure_aggregates::{Time, WorkspaceId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::batch::{Plan, Verdict};
+use super::connection::{Connection, Sent};
+use super::error::{Failure, StoreError};
+use super::heads::{CachedState, Heads};
+use super::idempotency::RequestKey;
+use super::stream::StreamKey;
+
+/// How many units may wait; one more is turned away at once.
+const QUEUE: usize = 8192;
+/// How many units one statement may carry.
+const BATCH: usize = 512;
+
+/// What one unit of work wants written, all of it or nothing.
+#[derive(Debug)]
+pub struct Append {
+    /// How far the log was known before the first stream was read.
+    pub read_at: i64,
+    pub now: Time,
+    /// Every stream that was read, with the sequence seen. 0 = must not exist.
+    pub reads: Vec<(StreamKey, i64)>,
+    pub events: Vec<NewEvent>,
+    pub counters: Vec<CounterMove>,
+    pub key: Option<NewKey>,
+    /// The states the events lead to, for the next command.
+    pub states: Vec<(StreamKey, CachedState)>,
+}
+
+#[derive(Debug)]
+pub struct NewEvent {
+    pub stream: StreamKey,
+    pub workspace: Uuid,
+    pub sequence: i64,
+    pub event_type: &'static str,
+    pub event_version: String,
+    pub payload: String,
+    pub metadata: String,
+}
+
+/// An idempotency key to be used up, with the answer it stands for from then on.
+#[derive(Debug)]
+pub struct NewKey {
+    pub request: Arc<RequestKey>,
+    pub answer: String,
+}
+
+/// A move of a workspace's counters, and the limits that must hold after it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CounterMove {
+    pub workspace: Uuid,
+    pub seats: i32,
+    pub seats_limit: Option<i32>,
+    /// A new invite code: its uses count from zero.
+    pub code_reset: bool,
+    pub code_uses: i32,
+    pub code_limit: Option<i32>,
+}
+
+/// A workspace's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub seats: i32,
+    pub code_uses: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    pub position: i64,
+    pub recorded_at: Time,
+}
+
+impl Append {
+    pub fn new(read_at: i64, now: Time) -> Self {
+        Self {
+            read_at,
+            now,
+            reads: Vec::with_capacity(4),
+            events: Vec::with_capacity(4),
+            counters: Vec::new(),
+            key: None,
+            states: Vec::with_capacity(4),
+        }
+    }
+
+    pub fn read(&self, key: &StreamKey) -> Option<i64> {
+        self.reads.iter().find(|(other, _)| other == key).map(|(_, sequence)| *sequence)
+    }
+
+    /// The sum of this unit's counter moves in a workspace.
+    pub fn moved(&self, workspace: Uuid) -> CounterMove {
+        let mut sum = CounterMove { workspace, ..CounterMove::default() };
+        for counters in self.counters.iter().filter(|counters| counters.workspace == workspace) {
+            sum.seats += counters.seats;
+            sum.code_reset |= counters.code_reset;
+            sum.code_uses += counters.code_uses;
+        }
+        sum
+    }
+}
+
+pub(super) struct Job {
+    pub append: Append,
+    pub reply: oneshot::Sender<Result<Appended, Failure>>,
+    pub queued: Instant,
+}
+
+#[derive(Debug, Clone)]
+pub struct Appender {
+    jobs: mpsc::Sender<Job>,
+    closing: CancellationToken,
+    /// Ends when the thread does.
+    ended: watch::Receiver<()>,
+}
+
+impl Appender {
+    /// Its own thread and runtime: what handlers do with the processor does not hold up a batch that is due.
+    pub(super) async fn spawn(options: PgConnectOptions, heads: Arc<Heads>) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let closing = CancellationToken::new();
+        let (alive, ended) = watch::channel(());
+        let (ready, started) = oneshot::channel();
+        let token = closing.clone();
+        let thread = std::thread::Builder::new().name("tenure-appender".to_owned());
+        let spawned = thread.spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(StoreError::Unavailable(error.to_string())))),
+            };
+            runtime.block_on(async move {
+                let connection = match Connection::take_over(options, &heads).await {
+                    Ok(connection) => connection,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let _ = ready.send(Ok(()));
+                Writer { queue, connection, heads, closing: token }.run().await;
+            });
+            drop(alive);
+        });
+        spawned.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        started.await.map_err(|_| StoreError::Unavailable("the appender did not start".to_owned()))??;
+        Ok(Self { jobs, closing, ended })
+    }
+
+    pub async fn append(&self, append: Append) -> Result<Appended, Failure> {
+        let (reply, outcome) = oneshot::channel();
+        let job = Job { append, reply, queued: Instant::now() };
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("shutting down".to_owned()),
+        })?;
+        outcome.await.map_err(|_| StoreError::OutcomeUnknown)?
+    }
+
+    /// How many units wait.
+    pub fn queue_depth(&self) -> usize {
+        QUEUE - self.jobs.capacity()
+    }
+
+    /// Writes what is queued, then stops.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        // An error means that the sender is gone: the thread has ended.
+        while self.ended.clone().changed().await.is_ok() {}
+    }
+}
+
+/// The counters of a workspace as they stand in the database.
+pub async fn counters(pool: &PgPool, workspace: WorkspaceId) -> Result<Counters, StoreError> {
+    let row =
+        sqlx::query!("select seats, code_uses from workspace_heads where workspace_id = $1", workspace.0)
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.map(|row| Counters { seats: row.seats, code_uses: row.code_uses }).unwrap_or_default())
+}
+
+struct Writer {
+    queue: mpsc::Receiver<Job>,
+    connection: Connection,
+    heads: Arc<Heads>,
+    closing: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                received = self.queue.recv_many(&mut batch, BATCH) => if received == 0 { return self.connection.close().await },
+                () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            metrics::gauge!("tenure_append_queue_depth")
+                .set(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
+            self.write(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Brings every job of a batch to its answer.
+    async fn write(&mut self, mut jobs: Vec<Job>) {
+        let mut singly = Vec::new();
+        while !jobs.is_empty() {
+            if let Err(error) = self.connection.ready(&self.heads).await {
+                return refuse(jobs, &error);
+            }
+            if let Err(error) = self.connection.learn_workspaces(&jobs, &self.heads).await {
+                self.connection.broke(&error);
+                continue;
+            }
+            let plan = Plan::of(jobs, &self.heads, self.connection.recorded_at());
+            jobs = self.send(plan, &mut singly).await;
+            if jobs.is_empty()
+                && let Some(job) = singly.pop()
+            {
+                jobs = vec![job];
+            }
+        }
+        self.connection.let_go().await;
+    }
+
+    /// Sends one batch; returns the jobs that have to be planned again.
+    async fn send(&mut self, plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
+        let started = Instant::now();
+        let sent = if plan.accepted.is_empty() {
+            Sent::Done
+        } else {
+            self.connection.send(&plan, &self.heads).await
+        };
+        match sent {
+            Sent::Done => {
+                metrics::histogram!("tenure_append_seconds").record(started.elapsed());
+                #[allow(clippy::cast_precision_loss, reason = "a batch is small")]
+                metrics::histogram!("tenure_append_batch_events").record(plan.events as f64);
+                self.connection.moved(&plan);
+                plan.settle(&self.heads)
+            }
+            Sent::Raced => {
+                metrics::counter!("tenure_append_races_total").increment(1);
+                plan.into_jobs()
+            }
+            Sent::KeysTaken(taken) => plan.without_keys(&taken),
+            Sent::Refused(reason) if plan.accepted.len() == 1 => {
+                tracing::error!(%reason, "the event log refused a write");
+                plan.refuse(&Failure::Store(StoreError::Internal(reason)))
+            }
+            Sent::Refused(reason) => {
+                tracing::warn!(%reason, units = plan.accepted.len(), "a batch was refused; trying its units one by one");
+                singly.extend(plan.into_jobs());
+                Vec::new()
+            }
+            Sent::Stale => {
+                // What was believed of some stream was wrong: forget everything believed.
+                if plan.accepted.len() == 1 {
+                    let moved =
+                        plan.first_stream().map_or(Failure::Store(StoreError::Conflict), Failure::Moved);
+                    plan.refuse(&moved)
+                } else {
+                    singly.extend(plan.into_jobs());
+                    Vec::new()
+                }
+            }
+            Sent::Unknown => plan.refuse(&Failure::Store(StoreError::OutcomeUnknown)),
+        }
+    }
+}
+
+fn refuse(jobs: Vec<Job>, error: &StoreError) {
+    for job in jobs {
+        let _ = job.reply.send(Err(Failure::Store(error.clone())));
+    }
+}
+
+impl Job {
+    pub(super) fn reply(self, verdict: Verdict) {
+        let failure = match verdict {
+            Verdict::Moved(key) => {
+                metrics::counter!("tenure_append_conflicts_total").increment(1);
+                Failure::Moved(key)
+            }
+            Verdict::KeyTaken => Failure::KeyTaken,
+            Verdict::Refused(refusal) => Failure::Refused(refusal),
+        };
+        let _ = self.reply.send(Err(failure));
+    }
+}

@@ -1,0 +1,95 @@
+//! What can keep a command from happening.
+//!
+//! Three kinds of error, one mapping: a rule's [`Refusal`] and a [`StoreError`] meet here as a [`Failure`]; only
+//! `http::problem` turns one into a status code.
+
+use serde_json::Value;
+use tenure_aggregates::Refused;
+
+/// A rule said no; nothing was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    pub code: &'static str,
+    pub detail: String,
+    /// The missing permission, for `permission_denied`.
+    pub permission: Option<&'static str>,
+    /// The field at fault, for `validation_failed`.
+    pub pointer: Option<&'static str>,
+    /// More for the client to go on, as problem members.
+    pub members: Vec<(&'static str, Value)>,
+}
+
+impl Refusal {
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), permission: None, pointer: None, members: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
+        self
+    }
+}
+
+/// The log could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Others were faster, over and over.
+    #[error("others kept changing the same thing")]
+    Conflict,
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    #[error("the event log cannot be reached: {0}")]
+    Unavailable(String),
+    /// The connection broke while the write was under way and could not be restored to find out.
+    #[error("the connection to the event log broke; whether the command happened is not known")]
+    OutcomeUnknown,
+    #[error("the event log refused the write: {0}")]
+    Internal(String),
+    /// A stream that cannot be decoded, or that holds another workspace's events.
+    #[error("the stream cannot be read: {0}")]
+    Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Why a command did not happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    Refused(Refusal),
+    Store(StoreError),
+    /// The expected sequence of a stream moved: decide again on fresh state.
+    Moved(super::stream::StreamKey),
+    /// Nothing had to change, as far as states kept in this process tell: look again at the log itself.
+    Unconfirmed,
+    /// This idempotency key has been used; its answer is kept.
+    KeyTaken,
+}
+
+impl<R: Refused> From<R> for Failure {
+    fn from(refused: R) -> Self {
+        Self::Refused(Refusal {
+            code: refused.code(),
+            detail: refused.to_string(),
+            permission: refused.permission(),
+            pointer: refused.pointer(),
+            members: Vec::new(),
+        })
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

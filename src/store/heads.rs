@@ -1,0 +1,203 @@
+//! What this process knows of the log: exact for every stream and workspace it remembers, as long as the appender's
+//! compare-and-set on `log_head` holds.
+//!
+//! A unit of work notes how far the log was known before it read anything. Everything appended since a *horizon* is
+//! remembered here by stream; a unit that began reading behind the horizon is turned away, and one that began after
+//! it is current in every stream that is not remembered with another sequence. So no append needs to ask the
+//! database what a stream's sequence is.
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+use tenure_aggregates::WorkspaceId;
+use tenure_aggregates::adapter::Stream;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::idempotency::KeyScope;
+use super::loader::Loaded;
+use super::stream::StreamKey;
+
+/// How many appended events and keys are remembered. A unit of work slower than that many is tried again.
+const REMEMBERED: usize = 1 << 17;
+/// How many folded states, and how many workspace heads, are kept.
+const CACHED: NonZeroUsize = NonZeroUsize::new(1 << 17).unwrap();
+
+/// The counters of a workspace and where its history ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkspaceHead {
+    pub seq: i64,
+    pub seats: i32,
+    pub code_uses: i32,
+    /// The log position of its last event known here; 0 if none was seen lately.
+    pub position: i64,
+}
+
+/// A folded state, kept so that a long stream need not be read again.
+#[derive(Clone)]
+pub struct CachedState {
+    pub state: Arc<dyn Any + Send + Sync>,
+    pub sequence: i64,
+    pub home: Option<WorkspaceId>,
+}
+
+impl fmt::Debug for CachedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedState")
+            .field("sequence", &self.sequence)
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub struct Heads {
+    inner: Mutex<Inner>,
+    known: watch::Sender<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    horizon: i64,
+    streams: HashMap<StreamKey, Latest>,
+    pub(super) keys: HashMap<KeyScope, i64>,
+    order: VecDeque<(i64, Remembered)>,
+    states: LruCache<StreamKey, CachedState>,
+    pub(super) workspaces: LruCache<Uuid, WorkspaceHead>,
+}
+
+/// The sequence a stream got, and the log position at which it got it.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    sequence: i64,
+    position: i64,
+}
+
+#[derive(Debug)]
+enum Remembered {
+    Stream(StreamKey),
+    Key(KeyScope),
+}
+
+impl Heads {
+    pub fn new() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                horizon: 0,
+                streams: HashMap::new(),
+                keys: HashMap::new(),
+                order: VecDeque::new(),
+                states: LruCache::new(CACHED),
+                workspaces: LruCache::new(CACHED),
+            }),
+            known: watch::channel(0).0,
+        }
+    }
+
+    /// The last position known to be committed.
+    pub fn position(&self) -> i64 {
+        *self.known.borrow()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.known.subscribe()
+    }
+
+    /// The position of a workspace's last event, as far as this process has seen it lately.
+    pub fn workspace_position(&self, workspace: WorkspaceId) -> i64 {
+        self.lock().workspaces.peek(&workspace.0).map_or(0, |head| head.position)
+    }
+
+    pub fn workspace(&self, workspace: WorkspaceId) -> Option<WorkspaceHead> {
+        self.lock().workspaces.peek(&workspace.0).copied()
+    }
+
+    /// A state that was current when last looked at; the append finds out if it no longer is.
+    pub fn cached<A: Stream + 'static>(&self, key: &StreamKey) -> Option<Loaded<A>> {
+        let cached = self.lock().states.get(key).cloned()?;
+        let state = cached.state.downcast::<A>().ok()?;
+        Some(Loaded { state, sequence: cached.sequence, home: cached.home })
+    }
+
+    /// Keeps a state read from the database after the log was known up to `read_at`, unless something newer is known.
+    pub fn keep<A: Stream + 'static>(&self, key: &StreamKey, loaded: &Loaded<A>, read_at: i64) {
+        let mut inner = self.lock();
+        let newest = inner.streams.get(key).is_none_or(|latest| latest.sequence == loaded.sequence);
+        if newest && read_at >= inner.horizon && loaded.sequence > 0 {
+            let state: Arc<dyn Any + Send + Sync> = loaded.state.clone();
+            inner
+                .states
+                .put(key.clone(), CachedState { state, sequence: loaded.sequence, home: loaded.home });
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere while the lock was held leaves at worst a missing entry, which is looked up again.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish(&self, position: i64) {
+        self.known.send_if_modified(|known| std::mem::replace(known, position.max(*known)) < position);
+    }
+
+    /// Forgets everything: from `position` on, what is appended will be remembered again.
+    pub(super) fn restart(&self, position: i64) {
+        let mut inner = self.lock();
+        inner.horizon = position;
+        inner.streams.clear();
+        inner.keys.clear();
+        inner.order.clear();
+        inner.states.clear();
+        inner.workspaces.clear();
+        drop(inner);
+        self.publish(position);
+    }
+}
+
+impl Inner {
+    /// Whether `sequence` is still the stream's, for one who began reading when the log was known up to `read_at`.
+    pub(super) fn is_current(&self, key: &StreamKey, sequence: i64, read_at: i64) -> bool {
+        read_at >= self.horizon && self.streams.get(key).is_none_or(|latest| latest.sequence == sequence)
+    }
+
+    pub(super) fn remember_stream(
+        &mut self,
+        position: i64,
+        key: StreamKey,
+        sequence: i64,
+        state: Option<CachedState>,
+    ) {
+        match state {
+            Some(state) => drop(self.states.put(key.clone(), state)),
+            None => drop(self.states.pop(&key)),
+        }
+        self.streams.insert(key.clone(), Latest { sequence, position });
+        self.remember(position, Remembered::Stream(key));
+    }
+
+    pub(super) fn remember_key(&mut self, position: i64, scope: KeyScope) {
+        self.keys.insert(scope.clone(), position);
+        self.remember(position, Remembered::Key(scope));
+    }
+
+    fn remember(&mut self, position: i64, what: Remembered) {
+        self.order.push_back((position, what));
+        while self.order.len() > REMEMBERED {
+            let Some((position, oldest)) = self.order.pop_front() else { return };
+            self.horizon = self.horizon.max(position);
+            match oldest {
+                Remembered::Stream(key) => {
+                    // One that was remembered again since stays.
+                    if self.streams.get(&key).is_some_and(|latest| latest.position == position) {
+                        self.streams.remove(&key);
+                    }
+                }
+                Remembered::Key(scope) => drop(self.keys.remove(&scope)),
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The event log: what is loaded from it, and the one place that writes it.
+//!
+//! # Layout
+//! - [`unit_of_work`]: one command's reads and buffered events; loads through stock postgres-es, commits once
+//! - [`appender`]: the task that owns all writes of this process, in batches; [`batch`] decides what a batch may
+//!   hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
+//! - [`heads`]: what this process knows of streams and workspaces, exact as long as the fence holds
+//! - [`loader`]: stock `PostgresEventRepository`, wrapped so that no stream of another workspace is taken
+//! - [`idempotency`]: keys of requests and the answers kept for them
+//! - [`origin`]: who caused an event, and through what
+//! - [`retry`]: a command again and again against fresh state, until it is accepted or refused
+
+pub mod appender;
+mod batch;
+mod connection;
+pub mod error;
+pub mod heads;
+pub mod idempotency;
+pub mod loader;
+pub mod origin;
+pub mod retry;
+mod statement;
+pub mod stream;
+pub mod unit_of_work;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use appender::Appender;
+pub use error::{Failure, Refusal, StoreError};
+use heads::Heads;
+use loader::Loader;
+pub use origin::Origin;
+pub use unit_of_work::{Committed, UnitOfWork};
+
+/// The log as the commands see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) appender: Appender,
+    pub(crate) heads: Arc<Heads>,
+    pub(crate) loader: Loader,
+    pub(crate) pool: PgPool,
+    pub(crate) queues: Arc<retry::Queues>,
+}
+
+impl Store {
+    /// Takes the log over with a new epoch and starts the appender. `pool` logs in as the appender's role.
+    pub async fn open(pool: PgPool) -> Result<Self, StoreError> {
+        let heads = Arc::new(Heads::new());
+        let appender = Appender::spawn(pool.connect_options().as_ref().clone(), heads.clone()).await?;
+        Ok(Self { appender, heads, loader: Loader::new(pool.clone()), pool, queues: Arc::default() })
+    }
+
+    /// The last position this process knows to be committed, whoever committed it.
+    pub fn position(&self) -> watch::Receiver<i64> {
+        self.heads.watch()
+    }
+
+    /// Finishes what was queued, then stops the appender.
+    pub async fn close(&self) {
+        self.appender.close().await;
+    }
+}

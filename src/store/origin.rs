@@ -1,0 +1,93 @@
+//! Who caused an event, and through what: the metadata of every event of a command.
+
+use serde::Serialize;
+use tenure_aggregates::{UserId, WorkspaceId};
+
+/// Who did it, as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Actor {
+    User(UserId),
+    /// A holder of the operator key, acting for nobody else.
+    Service,
+    /// A rule of Tenure itself (an expiry that has come).
+    System,
+}
+
+/// Set by the server for one request; nothing of it comes from a request's body.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    pub actor: Option<Actor>,
+    /// The service that acted for the user.
+    pub via: Option<String>,
+    pub request_id: Option<String>,
+    pub correlation_id: Option<String>,
+    pub causation_id: Option<String>,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
+}
+
+/// The service's name where it acts for itself or for a user.
+pub const OPERATOR: &str = "operator";
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    workspace_id: WorkspaceId,
+    actor_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+}
+
+impl Origin {
+    /// The origin of what Tenure does by itself.
+    pub fn system() -> Self {
+        Self { actor: Some(Actor::System), ..Self::default() }
+    }
+
+    pub fn user(&self) -> Option<&UserId> {
+        match &self.actor {
+            Some(Actor::User(user)) => Some(user),
+            Some(Actor::Service | Actor::System) | None => None,
+        }
+    }
+
+    /// Whose idempotency keys these are.
+    pub fn principal(&self) -> String {
+        match &self.actor {
+            Some(Actor::User(user)) => format!("user:{user}"),
+            Some(Actor::Service) => "service".to_owned(),
+            Some(Actor::System) | None => "system".to_owned(),
+        }
+    }
+
+    /// The flat JSON object stored beside an event of `workspace`.
+    pub fn metadata(&self, workspace_id: WorkspaceId) -> Result<String, serde_json::Error> {
+        let (actor_type, actor_id) = match &self.actor {
+            Some(Actor::User(user)) => ("user", Some(user.as_str())),
+            Some(Actor::Service) => ("service", Some(OPERATOR)),
+            Some(Actor::System) | None => ("system", None),
+        };
+        serde_json::to_string(&Metadata {
+            workspace_id,
+            actor_type,
+            actor_id,
+            via: self.via.as_deref(),
+            request_id: self.request_id.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            causation_id: self.causation_id.as_deref(),
+            ip: self.ip.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! A command again and again against fresh state, until it is accepted or refused.
+
+use std::collections::hash_map::DefaultHasher;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tenure_aggregates::Time;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::Store;
+use super::error::{Failure, Refusal, StoreError};
+use super::idempotency::{self, RequestKey};
+use super::origin::Origin;
+use super::stream::StreamKey;
+use super::unit_of_work::{Committed, UnitOfWork};
+
+/// How often a command is decided before its client is told that others keep getting in the way.
+const ATTEMPTS: u32 = 12;
+/// How many lines there are to stand in for a contended stream.
+const LINES: usize = 1024;
+
+/// One command, which may have to be decided more than once.
+pub trait Command: Send + Sync {
+    /// Decides on the state the unit loads; its last line is `unit.commit(..)`.
+    fn decide(&self, unit: UnitOfWork) -> impl Future<Output = Result<Committed, Failure>> + Send;
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    pub committed: Committed,
+    /// The answer is that of an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+/// Where commands line up behind one another once they have been in each other's way: then each finds the state the
+/// one before it left, and the stream moves once a batch instead of once a lucky guess.
+#[derive(Debug)]
+pub struct Queues(Vec<Mutex<()>>);
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self((0..LINES).map(|_| Mutex::new(())).collect())
+    }
+}
+
+impl Queues {
+    async fn line_up(&self, stream: &StreamKey) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        stream.hash(&mut hasher);
+        #[allow(clippy::cast_possible_truncation, reason = "only the remainder counts")]
+        let line = hasher.finish() as usize % self.0.len();
+        self.0[line].lock().await
+    }
+}
+
+impl Store {
+    /// Runs a command to its end. A refusal that rests on a state kept in this process is confirmed on fresh state
+    /// before it is believed; a conflict is decided anew.
+    pub async fn run<C: Command>(
+        &self,
+        command: &C,
+        origin: Arc<Origin>,
+        key: Option<Arc<RequestKey>>,
+        clock: impl Fn() -> Time + Send,
+    ) -> Result<Done, Failure> {
+        let mut use_cache = true;
+        let mut in_line: Option<(StreamKey, MutexGuard<'_, ()>)> = None;
+        for attempt in 0..ATTEMPTS {
+            let unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), use_cache);
+            let used_cache = unit.used_cache();
+            match command.decide(unit).await {
+                Ok(committed) => return Ok(Done { committed, replayed: false }),
+                Err(Failure::KeyTaken) => return self.replay(key.as_deref()).await,
+                Err(Failure::Moved(stream)) => {
+                    if in_line.as_ref().is_none_or(|(other, _)| *other != stream) {
+                        // Never two lines at once: that is how two commands would wait for each other forever.
+                        drop(in_line.take());
+                        in_line = Some((stream.clone(), self.queues.line_up(&stream).await));
+                    } else {
+                        tokio::time::sleep(jitter(attempt)).await;
+                    }
+                }
+                Err(Failure::Unconfirmed) => use_cache = false,
+                Err(Failure::Refused(_)) if used_cache.load(Ordering::Relaxed) => use_cache = false,
+                Err(Failure::Refused(refusal)) => return self.refused(refusal, key.as_deref()).await,
+                Err(Failure::Store(error)) => return Err(Failure::Store(error)),
+            }
+        }
+        Err(Failure::Store(StoreError::Conflict))
+    }
+
+    /// A refused request may be the repetition of one that was accepted: then that one's answer counts.
+    async fn refused(&self, refusal: Refusal, key: Option<&RequestKey>) -> Result<Done, Failure> {
+        let Some(request) = key else { return Err(refusal.into()) };
+        match idempotency::find(&self.pool, &request.scope).await? {
+            None => Err(refusal.into()),
+            Some(_) => self.replay(key).await,
+        }
+    }
+
+    async fn replay(&self, key: Option<&RequestKey>) -> Result<Done, Failure> {
+        let request =
+            key.ok_or_else(|| StoreError::Internal("a key was taken that was not given".to_owned()))?;
+        let kept = idempotency::find(&self.pool, &request.scope).await?;
+        let kept =
+            kept.ok_or_else(|| StoreError::Internal("a key was taken that is not there".to_owned()))?;
+        if kept.fingerprint != request.fingerprint {
+            let detail = "This Idempotency-Key was used for another request.";
+            return Err(Refusal::new("idempotency_key_reused", detail).into());
+        }
+        let committed = Committed { position: kept.position, answer: kept.answer };
+        Ok(Done { committed, replayed: true })
+    }
+}
+
+/// A few milliseconds, more with every attempt, so that two losers do not meet again.
+fn jitter(attempt: u32) -> Duration {
+    Duration::from_micros(fastrand::u64(100..=200 << attempt.min(6)))
+}

@@ -1,0 +1,24 @@
+//! The name of a stream: an aggregate's type and id.
+
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    pub aggregate_type: &'static str,
+    pub id: Arc<str>,
+}
+
+impl StreamKey {
+    pub fn of<A: cqrs_es::Aggregate>(id: &str) -> Self {
+        Self { aggregate_type: A::TYPE, id: id.into() }
+    }
+
+    /// A stream another process wrote; `None` for a type this build does not know, which nothing here can have read.
+    pub fn known(aggregate_type: &str, id: &str) -> Option<Self> {
+        use cqrs_es::Aggregate;
+        use tenure_aggregates::{Claim, Invitation, Membership, User, Workspace};
+        let types = [User::TYPE, Workspace::TYPE, Membership::TYPE, Invitation::TYPE, Claim::TYPE];
+        let aggregate_type = types.into_iter().find(|known| *known == aggregate_type)?;
+        Some(Self { aggregate_type, id: id.into() })
+    }
+}

@@ -1,0 +1,241 @@
+//! One command's work: loads through postgres-es, lets cqrs-es decide, buffers, commits once.
+//!
+//! It remembers the sequence of every stream it read, also of those it does not write; the append is refused if any
+//! of them moved. So a right that was checked is still held, and a rule that was checked still holds, at the very
+//! position where the command's events come to stand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
+use tenure_aggregates::adapter::Stream;
+use tenure_aggregates::event::EventName;
+use tenure_aggregates::{Refused, Time, WorkspaceId};
+
+use super::Store;
+use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
+use super::error::{Failure, StoreError};
+use super::heads::CachedState;
+use super::idempotency::RequestKey;
+use super::loader::Loaded;
+use super::origin::Origin;
+use super::stream::StreamKey;
+
+#[derive(Debug)]
+pub struct UnitOfWork {
+    store: Store,
+    origin: Arc<Origin>,
+    key: Option<Arc<RequestKey>>,
+    now: Time,
+    /// Whether states kept in this process may be used, or everything is read from the database.
+    use_cache: bool,
+    used_cache: Arc<AtomicBool>,
+    /// Streams known to be new.
+    begun: Vec<StreamKey>,
+    append: Append,
+}
+
+/// A command that happened: where, when, and what is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The position of the command's last event; of the log as it was known, if nothing had to change.
+    pub position: i64,
+    pub answer: String,
+}
+
+impl UnitOfWork {
+    pub(super) fn begin(
+        store: &Store,
+        origin: Arc<Origin>,
+        key: Option<Arc<RequestKey>>,
+        now: Time,
+        use_cache: bool,
+    ) -> Self {
+        let append = Append::new(store.heads.position(), now);
+        Self {
+            store: store.clone(),
+            origin,
+            key,
+            now,
+            use_cache,
+            used_cache: Arc::default(),
+            begun: Vec::new(),
+            append,
+        }
+    }
+
+    /// The command's instant.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Tells, also once the unit is gone, whether anything was decided on a state kept in this process.
+    pub(super) fn used_cache(&self) -> Arc<AtomicBool> {
+        self.used_cache.clone()
+    }
+
+    /// The state of a stream as `workspace` may see it; the commit holds only if it is still that.
+    pub async fn load<A: Stream + 'static>(
+        &mut self,
+        workspace: WorkspaceId,
+        id: &str,
+    ) -> Result<Arc<A>, Failure> {
+        let key = StreamKey::of::<A>(id);
+        Ok(self.fetch::<A>(&key).await?.seen_from(workspace).state)
+    }
+
+    /// The state of a stream whose workspace the caller has yet to learn, and that workspace.
+    pub async fn locate<A: Stream + 'static>(
+        &mut self,
+        id: &str,
+    ) -> Result<(Arc<A>, Option<WorkspaceId>), Failure> {
+        let loaded = self.fetch::<A>(&StreamKey::of::<A>(id)).await?;
+        Ok((loaded.state, loaded.home))
+    }
+
+    /// Begins a stream whose id was made for this command, so that there is nothing to load. The log would refuse it
+    /// if there were.
+    pub fn begin_stream<A: Stream>(&mut self, id: &str) {
+        self.append.reads.push((StreamKey::of::<A>(id), 0));
+        self.begun.push(StreamKey::of::<A>(id));
+    }
+
+    /// A state for showing, on which the commit does not depend.
+    pub async fn peek<A: Stream + 'static>(
+        &mut self,
+        workspace: WorkspaceId,
+        id: &str,
+    ) -> Result<Arc<A>, Failure> {
+        let key = StreamKey::of::<A>(id);
+        Ok(self.look_up::<A>(&key).await?.seen_from(workspace).state)
+    }
+
+    /// Loads, decides, remembers; returns the state after. Nothing is written before `commit`.
+    pub async fn execute<A>(
+        &mut self,
+        workspace: WorkspaceId,
+        id: &str,
+        command: A::Command,
+    ) -> Result<Arc<A>, Failure>
+    where
+        A: Stream + 'static,
+        A::Event: EventName,
+        A::Error: Refused,
+    {
+        let key = StreamKey::of::<A>(id);
+        let loaded = self.fetch::<A>(&key).await?.seen_from(workspace);
+        let mut state = A::clone(&loaded.state);
+        let sink = EventSink::<A>::default();
+        state.handle(command, &(), &sink).await?;
+        let events = sink.collect().await;
+        let mut sequence = loaded.sequence;
+        for event in &events {
+            sequence += 1;
+            self.append.events.push(NewEvent {
+                stream: key.clone(),
+                workspace: workspace.0,
+                sequence,
+                event_type: event.name(),
+                event_version: event.event_version(),
+                payload: to_json(event)?,
+                metadata: self
+                    .origin
+                    .metadata(workspace)
+                    .map_err(|error| StoreError::Internal(error.to_string()))?,
+            });
+        }
+        let state = Arc::new(state);
+        if !events.is_empty() {
+            let kept = CachedState { state: state.clone(), sequence, home: Some(workspace) };
+            self.append.states.retain(|(other, _)| *other != key);
+            self.append.states.push((key, kept));
+        }
+        Ok(state)
+    }
+
+    /// The sequence a stream will have once this unit is committed: what its ETag says.
+    pub fn sequence_of<A: Aggregate>(&self, id: &str) -> i64 {
+        let key = StreamKey::of::<A>(id);
+        let pending =
+            self.append.states.iter().find(|(other, _)| *other == key).map(|(_, state)| state.sequence);
+        pending.or_else(|| self.append.read(&key)).unwrap_or(0)
+    }
+
+    /// The counters of a workspace as last known: what is shown, not what is relied on.
+    pub async fn counters(&self, workspace: WorkspaceId) -> Result<Counters, Failure> {
+        let moved = self.append.moved(workspace.0);
+        let head = match self.store.heads.workspace(workspace) {
+            Some(head) => Counters { seats: head.seats, code_uses: head.code_uses },
+            None => super::appender::counters(&self.store.pool, workspace).await?,
+        };
+        let code_uses = if moved.code_reset { 0 } else { head.code_uses } + moved.code_uses;
+        Ok(Counters { seats: head.seats + moved.seats, code_uses })
+    }
+
+    /// Moves the workspace's counters together with the events; the commit is refused where a limit would be passed.
+    pub fn move_counters(&mut self, counters: CounterMove) {
+        self.append.counters.push(counters);
+    }
+
+    /// Makes everything durable at once, or nothing. `answer` is what the client is told, now and on every replay.
+    pub async fn commit(mut self, answer: String) -> Result<Committed, Failure> {
+        if self.append.events.is_empty() && self.append.counters.is_empty() && self.key.is_none() {
+            if self.used_cache.load(Ordering::Relaxed) {
+                return Err(Failure::Unconfirmed);
+            }
+            return Ok(Committed { position: self.store.heads.position(), answer });
+        }
+        self.append.key =
+            self.key.as_ref().map(|key| NewKey { request: key.clone(), answer: answer.clone() });
+        let now = self.now;
+        let appended = self.store.appender.append(self.append).await?;
+        let answer = restamp(answer, now, appended.recorded_at);
+        Ok(Committed { position: appended.position, answer })
+    }
+
+    async fn fetch<A: Stream + 'static>(&mut self, key: &StreamKey) -> Result<Loaded<A>, Failure> {
+        if let Some((_, pending)) = self.append.states.iter().find(|(other, _)| other == key)
+            && let Ok(state) = pending.state.clone().downcast::<A>()
+        {
+            return Ok(Loaded { state, sequence: pending.sequence, home: pending.home });
+        }
+        if self.begun.contains(key) {
+            return Ok(Loaded { state: Arc::default(), sequence: 0, home: None });
+        }
+        let loaded = self.look_up::<A>(key).await?;
+        self.append.reads.push((key.clone(), loaded.sequence));
+        Ok(loaded)
+    }
+
+    async fn look_up<A: Stream + 'static>(&mut self, key: &StreamKey) -> Result<Loaded<A>, Failure> {
+        if self.use_cache
+            && let Some(loaded) = self.store.heads.cached::<A>(key)
+        {
+            self.used_cache.store(true, Ordering::Relaxed);
+            return Ok(loaded);
+        }
+        let loaded = self.store.loader.load::<A>(&key.id).await?;
+        self.store.heads.keep(key, &loaded, self.append.read_at);
+        Ok(loaded)
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| StoreError::Internal(error.to_string()).into())
+}
+
+/// Puts the instant the log recorded in place of the one the command was decided at, wherever it appears.
+///
+/// The two differ only when another command with a later instant was recorded first: times never run backwards.
+pub(super) fn restamp(text: String, decided: Time, recorded: Time) -> String {
+    if decided == recorded {
+        return text;
+    }
+    let json = |time: Time| serde_json::to_string(&time).unwrap_or_default();
+    text.replace(&json(decided), &json(recorded))
+}
