@@ -1,1 +1,30 @@
-//! Read models.
+//! The read models of Tenure: events in, tables out, and the reads on them.
+//!
+//! # Layout
+//! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`audit_log`]): its rows, its
+//!   reads, and its fold (in a file `fold` below it where both together would be long)
+//! - [`history`]: a workspace's events themselves
+//! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
+//! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
+//!
+//! A projection takes whole batches: it loads the rows a batch touches, folds the batch in memory in order, and
+//! writes back one statement per table. Where an event reaches many rows (a changed profile, a renamed workspace),
+//! the rows only copy what stands elsewhere, so that one statement after the batch brings the last copy.
+//! The same log gives the same rows wherever the borders of the batches fall.
+//!
+//! Nothing in this crate polls, listens or keeps a checkpoint: that is the projector's.
+
+pub mod audit_log;
+pub mod history;
+pub mod invitations;
+pub mod members;
+pub mod projection;
+pub mod recorded;
+mod rows;
+pub mod tenant_tx;
+pub mod users;
+pub mod workspaces;
+
+pub use projection::{ALL, Projection, Registered};
+pub use recorded::{Event, Logged, Metadata, Recorded, Undecodable};
+pub use tenant_tx::TenantTx;

@@ -37,6 +37,8 @@ pub enum StoreError {
     /// Others were faster, over and over.
     #[error("others kept changing the same thing")]
     Conflict,
+    #[error("the read models are behind")]
+    Behind,
     #[error("too much is waiting to be written")]
     Overloaded,
     #[error("the event log cannot be reached: {0}")]

@@ -96,9 +96,14 @@ impl Store {
     /// A refused request may be the repetition of one that was accepted: then that one's answer counts.
     async fn refused(&self, refusal: Refusal, key: Option<&RequestKey>) -> Result<Done, Failure> {
         let Some(request) = key else { return Err(refusal.into()) };
+        self.kept(request).await?.ok_or(refusal.into())
+    }
+
+    /// The answer of an earlier request with this key, if there was one.
+    pub async fn kept(&self, request: &RequestKey) -> Result<Option<Done>, Failure> {
         match idempotency::find(&self.pool, &request.scope).await? {
-            None => Err(refusal.into()),
-            Some(_) => self.replay(key).await,
+            None => Ok(None),
+            Some(_) => self.replay(Some(request)).await.map(Some),
         }
     }
 

@@ -1,0 +1,239 @@
+//! What is written to the log for ever: every event's name and shape.
+
+use cqrs_es::{Aggregate, DomainEvent};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tenure_aggregates::claim::ClaimEvent;
+use tenure_aggregates::event::Changed;
+use tenure_aggregates::invitation::InvitationEvent;
+use tenure_aggregates::membership::{Ending as MembershipEnding, Entrance, MembershipEvent};
+use tenure_aggregates::user::UserEvent;
+use tenure_aggregates::values::Slug;
+use tenure_aggregates::workspace::{Ending, Kind, Profile, ProfileChange, Social, WorkspaceEvent};
+use tenure_aggregates::{Claim, Invitation, Membership, Role, User, Workspace};
+
+use crate::{days, email, invitation_id, noon, user, workspace_id};
+
+/// Holds the shape of each event in `snapshots/`, that it reads back as it was, and that no event is forgotten.
+fn assert_shapes<E: DomainEvent>(examples: &[E]) {
+    let mut names: Vec<String> = examples.iter().map(DomainEvent::event_type).collect();
+    for event in examples {
+        insta::assert_json_snapshot!(event.event_type(), event);
+        let text = serde_json::to_string(event).unwrap();
+        assert_eq!(&serde_json::from_str::<E>(&text).unwrap(), event, "{text}");
+        assert_eq!(serde_json::to_value(event).unwrap()["type"], event.event_type());
+        assert_eq!(event.event_version(), "1");
+    }
+    names.sort();
+    assert_eq!(names, variants::<E>(), "an example of each event");
+}
+
+/// The names of an enum's variants, as serde tells them to whoever asks for one that is not there.
+fn variants<E: DomainEvent>() -> Vec<String> {
+    let error = serde_json::from_str::<E>(r#"{"type":"?"}"#).unwrap_err().to_string();
+    let mut names: Vec<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+fn reads_back<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value);
+    text
+}
+
+#[test]
+fn every_event_of_a_workspace_keeps_its_shape() {
+    let social = Social {
+        x: Some("@acme".into()),
+        facebook: Some("acme".into()),
+        linkedin: Some("https://linkedin.com/company/acme".into()),
+        instagram: Some("acme".into()),
+        github: Some("acme".into()),
+    };
+    let text = |from: &str, to: &str| Some(Changed { from: Some(from.to_owned()), to: Some(to.to_owned()) });
+    let slug = |text| Some(Slug::parse(text).unwrap());
+    assert_shapes(&[
+        WorkspaceEvent::WorkspaceCreated {
+            kind: Kind::Team,
+            owner_id: user("olga"),
+            profile: Profile {
+                name: "Acme".into(),
+                slug: slug("acme"),
+                description: Some("Anvils\nand more".into()),
+                image_url: Some("https://acme.test/logo.png".into()),
+                website: Some("https://acme.test".into()),
+                phone: Some("+49 89 1234".into()),
+                social: social.clone(),
+            },
+            seats_limit: 5,
+            created_at: noon(),
+        },
+        WorkspaceEvent::WorkspaceProfileChanged(ProfileChange {
+            name: Some(Changed { from: "Acme".into(), to: "Acme Corp".into() }),
+            slug: Some(Changed { from: slug("acme"), to: slug("acme-corp") }),
+            description: text("Anvils", "Rockets"),
+            image_url: text("https://acme.test/1.png", "https://acme.test/2.png"),
+            website: text("https://acme.test", "https://acme.example"),
+            phone: text("+49 89 1", "+49 89 2"),
+            social: Some(Changed { from: social, to: Social::default() }),
+        }),
+        WorkspaceEvent::WorkspaceSeatsLimitChanged { seats_limit: Changed { from: 5, to: 9 } },
+        WorkspaceEvent::WorkspaceOwnershipTransferred {
+            owner_id: Changed { from: user("olga"), to: user("ada") },
+        },
+        WorkspaceEvent::WorkspaceSuspended { reason: Some("unpaid".into()), since: noon() },
+        WorkspaceEvent::WorkspaceResumed { reason: Some("paid".into()) },
+        WorkspaceEvent::WorkspaceArchived,
+        WorkspaceEvent::WorkspaceRestored,
+        WorkspaceEvent::WorkspaceDeleted { because: Ending::Deleted },
+        WorkspaceEvent::InviteCodeIssued {
+            generation: 2,
+            hash: "9f86d081".into(),
+            role: Role::Member,
+            max_uses: Some(10),
+            expires_at: Some(noon() + days(1)),
+            issued_by: Some(user("olga")),
+        },
+        WorkspaceEvent::InviteCodeDisabled { generation: 2 },
+    ]);
+}
+
+#[test]
+fn every_event_of_a_membership_keeps_its_shape() {
+    assert_shapes(&[
+        MembershipEvent::MembershipStarted {
+            user_id: user("ada"),
+            role: Role::Moderator,
+            expires_at: Some(noon() + days(1)),
+            through: Entrance::Invitation { invitation_id: invitation_id(7) },
+            joined_at: noon(),
+        },
+        MembershipEvent::MembershipRoleChanged {
+            user_id: user("ada"),
+            role: Changed { from: Role::Member, to: Role::Admin },
+        },
+        MembershipEvent::MembershipExpiryChanged {
+            user_id: user("ada"),
+            expires_at: Changed { from: None, to: Some(noon()) },
+        },
+        MembershipEvent::MembershipDeactivated { user_id: user("ada"), reason: Some("on leave".into()) },
+        MembershipEvent::MembershipReactivated { user_id: user("ada") },
+        MembershipEvent::MembershipEnded { user_id: user("ada"), because: MembershipEnding::UserErased },
+    ]);
+}
+
+#[test]
+fn every_event_of_an_invitation_keeps_its_shape() {
+    assert_shapes(&[
+        InvitationEvent::InvitationSent {
+            invitation_id: invitation_id(7),
+            email: email("bob@acme.test"),
+            role: Role::Member,
+            invited_by: Some(user("olga")),
+            expires_at: noon() + days(7),
+            generation: 1,
+            notify: true,
+            created_at: noon(),
+        },
+        InvitationEvent::InvitationResent { generation: 2, expires_at: noon() + days(9), notify: false },
+        InvitationEvent::InvitationAccepted { user_id: user("bob") },
+        InvitationEvent::InvitationDeclined,
+        InvitationEvent::InvitationRevoked,
+    ]);
+}
+
+#[test]
+fn every_event_of_a_user_keeps_its_shape() {
+    assert_shapes(&[
+        UserEvent::UserProvisioned {
+            user_id: user("ada"),
+            email: Some(email("ada@acme.test")),
+            email_verified: true,
+            name: Some("Ada".into()),
+            created_at: noon(),
+        },
+        UserEvent::UserProfileChanged {
+            user_id: user("ada"),
+            email: Some(Changed { from: Some(email("ada@acme.test")), to: None }),
+            email_verified: Some(Changed { from: true, to: false }),
+            name: Some(Changed { from: None, to: Some("Ada L.".into()) }),
+        },
+        UserEvent::UserErasureStarted { user_id: user("ada") },
+        UserEvent::UserErasureWithdrawn { user_id: user("ada") },
+        UserEvent::UserErased { user_id: user("ada") },
+    ]);
+}
+
+#[test]
+fn every_event_of_a_claim_keeps_its_shape() {
+    assert_shapes(&[
+        ClaimEvent::ClaimTaken { workspace_id: workspace_id(7) },
+        ClaimEvent::ClaimReleased { workspace_id: workspace_id(7) },
+    ]);
+}
+
+// The stream's type is half of its address.
+#[test]
+fn the_types_of_the_streams_never_change() {
+    assert_eq!(
+        [Workspace::TYPE, Membership::TYPE, Invitation::TYPE, User::TYPE, Claim::TYPE],
+        ["Workspace", "Membership", "Invitation", "User", "Claim"]
+    );
+}
+
+#[test]
+fn every_word_within_an_event_keeps_its_spelling() {
+    assert_eq!(reads_back(&[Kind::Personal, Kind::Team]), r#"["personal","team"]"#);
+    assert_eq!(reads_back(&[Ending::Deleted, Ending::OwnerErased]), r#"["deleted","owner_erased"]"#);
+    assert_eq!(
+        reads_back(&[
+            MembershipEnding::Left,
+            MembershipEnding::Removed,
+            MembershipEnding::Expired,
+            MembershipEnding::UserErased,
+        ]),
+        r#"["left","removed","expired","user_erased"]"#
+    );
+    assert_eq!(
+        reads_back(&[Entrance::Created, Entrance::Added, Entrance::InviteCode { generation: 2 }]),
+        r#"[{"kind":"created"},{"kind":"added"},{"kind":"invite_code","generation":2}]"#
+    );
+}
+
+// Attack 41: what was left out when it was written is read as absent.
+#[test]
+fn an_event_with_nothing_in_its_optional_fields_says_nothing_of_them() {
+    let deactivated = MembershipEvent::MembershipDeactivated { user_id: user("ada"), reason: None };
+    assert_eq!(reads_back(&deactivated), r#"{"type":"MembershipDeactivated","user_id":"ada"}"#);
+    let unchanged =
+        UserEvent::UserProfileChanged { user_id: user("ada"), email: None, email_verified: None, name: None };
+    assert_eq!(reads_back(&unchanged), r#"{"type":"UserProfileChanged","user_id":"ada"}"#);
+    let unchanged = WorkspaceEvent::WorkspaceProfileChanged(ProfileChange::default());
+    assert_eq!(reads_back(&unchanged), r#"{"type":"WorkspaceProfileChanged"}"#);
+}
+
+// A cleared field is a change to nothing, and must not be read back as no change.
+#[test]
+fn a_field_that_was_cleared_reads_back_as_cleared() {
+    let cleared = ProfileChange {
+        phone: Some(Changed { from: Some("+49".into()), to: None }),
+        slug: Some(Changed { from: None, to: None }),
+        ..ProfileChange::default()
+    };
+    reads_back(&WorkspaceEvent::WorkspaceProfileChanged(cleared));
+}
+
+#[test]
+fn an_instant_keeps_its_nanoseconds() {
+    let since = noon() + crate::an_instant();
+    reads_back(&WorkspaceEvent::WorkspaceSuspended { reason: None, since });
+}
+
+// Attack 40.
+#[test]
+fn an_unknown_event_is_an_error_and_never_skipped() {
+    for text in [r#"{"type":"WorkspaceExploded"}"#, r#"{"type":"workspace_archived"}"#, "{}", "null"] {
+        assert!(serde_json::from_str::<WorkspaceEvent>(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,147 @@
+//! How events become audit entries.
+
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use super::action;
+use crate::projection::Projection;
+use crate::recorded::{Event, Recorded, member};
+use crate::rows::column;
+
+/// The projection `audit_log`.
+#[derive(Debug)]
+pub struct AuditLog;
+
+impl Projection for AuditLog {
+    const NAME: &'static str = "audit_log";
+    const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["audit_log"];
+
+    async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        let mut entries = Vec::with_capacity(batch.len());
+        for recorded in batch {
+            if !matches!(recorded.event, Event::Claim(_)) {
+                entries.push(entry(recorded)?);
+            }
+        }
+        insert(conn, &entries.iter().collect::<Vec<_>>()).await
+    }
+}
+
+struct Entry<'a> {
+    recorded: &'a Recorded,
+    action: String,
+    target_type: &'static str,
+    target_id: String,
+    changes: Value,
+    reason: Option<String>,
+}
+
+/// Fields that tell who or what an entry is about, or that nobody may read again.
+const NOT_A_CHANGE: [&str; 6] = ["type", "user_id", "invitation_id", "hash", "reason", "because"];
+
+fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
+    let fields = match &recorded.event {
+        Event::User(event) => serde_json::to_value(event),
+        Event::Workspace(event) => serde_json::to_value(event),
+        Event::Membership(event) => serde_json::to_value(event),
+        Event::Invitation(event) => serde_json::to_value(event),
+        Event::Claim(event) => serde_json::to_value(event),
+    };
+    let Value::Object(fields) = fields.map_err(|error| sqlx::Error::Encode(error.into()))? else {
+        return Err(sqlx::Error::Encode("an event is an object".into()));
+    };
+    let name = recorded.event.name();
+    let reason = fields.get("reason").or_else(|| fields.get("because"));
+    let reason = reason.and_then(Value::as_str).map(str::to_owned);
+    let (target_type, target_id) = target(recorded);
+    Ok(Entry {
+        recorded,
+        action: action(recorded.event.aggregate_type(), name),
+        target_type,
+        target_id,
+        changes: changes(name, fields),
+        reason,
+    })
+}
+
+fn target(recorded: &Recorded) -> (&'static str, String) {
+    let workspace = || recorded.workspace_id.to_string();
+    match &recorded.event {
+        Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => ("invite_code", workspace()),
+        Event::Workspace(_) => ("workspace", workspace()),
+        Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
+        Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),
+        Event::User(event) => ("user", user(event).to_owned()),
+        Event::Claim(_) => ("claim", recorded.aggregate_id.clone()),
+    }
+}
+
+fn user(event: &tenure_aggregates::user::UserEvent) -> &str {
+    use tenure_aggregates::user::UserEvent as E;
+    match event {
+        E::UserProvisioned { user_id, .. }
+        | E::UserProfileChanged { user_id, .. }
+        | E::UserErasureStarted { user_id }
+        | E::UserErasureWithdrawn { user_id }
+        | E::UserErased { user_id } => user_id.as_str(),
+    }
+}
+
+/// What begins something sets its fields from nothing; any other event says itself what changed from what.
+fn changes(name: &str, fields: Map<String, Value>) -> Value {
+    let begins = matches!(
+        name,
+        "UserProvisioned" | "WorkspaceCreated" | "MembershipStarted" | "InvitationSent" | "InviteCodeIssued"
+    );
+    let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+    let change = |(field, value): (String, Value)| {
+        if NOT_A_CHANGE.contains(&field.as_str()) {
+            None
+        } else if begins {
+            (!unset(&value)).then(|| (field, json!({ "from": null, "to": value })))
+        } else {
+            is_changed(&value).then_some((field, value))
+        }
+    };
+    Value::Object(fields.into_iter().filter_map(change).collect())
+}
+
+/// Whether the value is a `Changed<T>`.
+fn is_changed(value: &Value) -> bool {
+    let object = value.as_object();
+    object.is_some_and(|object| object.len() == 2 && object.contains_key("from") && object.contains_key("to"))
+}
+
+async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into audit_log (workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action,
+             target_type, target_id, changes, reason, ip, user_agent, request_id, correlation_id, causation_id)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[],
+             $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::text[],
+             $15::text[], $16::text[], $17::text[])",
+        &column(rows, |row| row.recorded.workspace_id.0),
+        &column(rows, |row| row.recorded.workspace_seq),
+        &column(rows, |row| row.recorded.position),
+        &column(rows, |row| row.recorded.recorded_at),
+        &column(rows, |row| row.recorded.metadata.actor_type.as_str()) as _,
+        &column(rows, |row| row.recorded.metadata.actor_id.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.via.as_deref()) as _,
+        &column(rows, |row| row.action.as_str()) as _,
+        &column(rows, |row| row.target_type) as _,
+        &column(rows, |row| row.target_id.as_str()) as _,
+        &column(rows, |row| sqlx::types::Json(&row.changes)) as _,
+        &column(rows, |row| row.reason.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.ip.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.user_agent.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.request_id.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.correlation_id.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.causation_id.as_deref()) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! A workspace's events themselves, straight from the log.
+
+use uuid::Uuid;
+
+use crate::TenantTx;
+use crate::recorded::Logged;
+
+/// The events after a `workspace_seq`, oldest first.
+pub async fn page(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<Logged>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_as!(
+        Logged,
+        r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
+                  event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
+           from events where workspace_id = $1 and workspace_seq > $2 order by workspace_seq limit $3"#,
+        workspace,
+        after,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}

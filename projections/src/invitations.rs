@@ -1,0 +1,91 @@
+//! Invitations by e-mail.
+
+mod fold;
+
+use tenure_aggregates::{InvitationId, Time};
+use uuid::Uuid;
+
+use crate::TenantTx;
+pub use fold::Invitations;
+
+/// An invitation as it stands at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    pub workspace_id: Uuid,
+    pub invitation_id: Uuid,
+    pub email: String,
+    pub role: String,
+    /// pending, accepted, declined, revoked, or expired: pending for too long.
+    pub status: String,
+    pub invited_by: Option<String>,
+    pub accepted_by: Option<String>,
+    pub expires_at: Time,
+    /// Which token is good.
+    pub generation: i32,
+    pub notify: bool,
+    /// The `ETag`.
+    pub sequence: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Reads invitations; `$1` is the workspace, `$2` now, the rest the caller's.
+macro_rules! invitations {
+    ($tail:literal, $tx:expr, $now:expr $(, $arg:expr)*) => {{
+        let workspace: Uuid = $tx.workspace().into();
+        sqlx::query_as!(
+            Invitation,
+            r#"select * from (
+                   select workspace_id, invitation_id, email, role, invited_by, accepted_by, expires_at, generation,
+                          notify, sequence, created_at, updated_at,
+                          case when status = 'pending' and expires_at <= $2 then 'expired'
+                               else status end as "status!"
+                   from invitations where workspace_id = $1) i "# + $tail,
+            workspace,
+            $now
+            $(, $arg)*
+        )
+    }};
+}
+
+pub async fn find(
+    tx: &mut TenantTx,
+    invitation: InvitationId,
+    now: Time,
+) -> Result<Option<Invitation>, sqlx::Error> {
+    let invitation: Uuid = invitation.into();
+    invitations!("where invitation_id = $3", tx, now, invitation).fetch_optional(tx.connection()).await
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    /// pending, accepted, declined, revoked or expired.
+    pub status: Option<&'a str>,
+    /// The whole address, folded as `Email` folds it.
+    pub email: Option<&'a str>,
+}
+
+/// Newest first, after the invitation named by (`created_at`, `invitation_id`).
+pub async fn list(
+    tx: &mut TenantTx,
+    filter: &Filter<'_>,
+    after: Option<(Time, Uuid)>,
+    limit: i64,
+    now: Time,
+) -> Result<Vec<Invitation>, sqlx::Error> {
+    let (created_at, id) = after.unzip();
+    invitations!(
+        r#"where ($3::text is null or "status!" = $3) and ($4::text is null or email = $4)
+             and ($5::timestamptz is null or (created_at, invitation_id) < ($5, $6::uuid))
+           order by created_at desc, invitation_id desc limit $7"#,
+        tx,
+        now,
+        filter.status,
+        filter.email,
+        created_at,
+        id,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}

@@ -1,0 +1,178 @@
+//! An event as it stands in the log: the row as text, and the same decoded.
+
+use cqrs_es::Aggregate;
+use serde::{Deserialize, Serialize};
+use tenure_aggregates::claim::ClaimEvent;
+use tenure_aggregates::event::EventName;
+use tenure_aggregates::invitation::InvitationEvent;
+use tenure_aggregates::membership::MembershipEvent;
+use tenure_aggregates::user::UserEvent;
+use tenure_aggregates::workspace::WorkspaceEvent;
+use tenure_aggregates::{Claim, Invitation, Membership, Time, User, UserId, Workspace, WorkspaceId, adapter};
+use uuid::Uuid;
+
+/// A row of the log, its JSON still text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logged {
+    pub position: i64,
+    pub workspace_id: Uuid,
+    pub workspace_seq: i64,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub sequence: i64,
+    pub event_type: String,
+    pub event_version: String,
+    pub payload: String,
+    pub metadata: String,
+    pub recorded_at: Time,
+}
+
+/// A decoded event with its place in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    pub position: i64,
+    pub workspace_id: WorkspaceId,
+    pub workspace_seq: i64,
+    /// Index in the event's own stream.
+    pub sequence: i64,
+    pub aggregate_id: String,
+    pub recorded_at: Time,
+    pub metadata: Metadata,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    User(UserEvent),
+    Workspace(WorkspaceEvent),
+    Membership(MembershipEvent),
+    Invitation(InvitationEvent),
+    Claim(ClaimEvent),
+}
+
+/// Who did it, through what, from where: the flat map of strings beside every event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    pub workspace_id: WorkspaceId,
+    pub actor_type: ActorType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor_id: Option<String>,
+    /// The service that acted for the actor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorType {
+    User,
+    Service,
+    System,
+}
+
+impl ActorType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::System => "system",
+        }
+    }
+}
+
+/// An event this program cannot read; it parks its workspace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {position} of workspace {workspace_id} cannot be read: {reason}")]
+pub struct Undecodable {
+    pub position: i64,
+    pub workspace_id: WorkspaceId,
+    pub reason: String,
+}
+
+impl Logged {
+    pub fn decode(self) -> Result<Recorded, Undecodable> {
+        let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
+        let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
+        // Where an older shape is turned into the current one, once there are two.
+        if self.event_version != adapter::VERSION {
+            return Err(undecodable(format!("{} of version {}", self.event_type, self.event_version)));
+        }
+        let event = Event::decode(&self.aggregate_type, &self.payload).map_err(undecodable)?;
+        if event.name() != self.event_type {
+            return Err(undecodable(format!("a {} in a row of type {}", event.name(), self.event_type)));
+        }
+        let metadata: Metadata = serde_json::from_str(&self.metadata)
+            .map_err(|error| undecodable(format!("its metadata: {error}")))?;
+        if metadata.workspace_id != workspace_id {
+            return Err(undecodable(format!("its metadata name workspace {}", metadata.workspace_id)));
+        }
+        Ok(Recorded {
+            position,
+            workspace_id,
+            workspace_seq: self.workspace_seq,
+            sequence: self.sequence,
+            aggregate_id: self.aggregate_id,
+            recorded_at: self.recorded_at,
+            metadata,
+            event,
+        })
+    }
+}
+
+impl Event {
+    fn decode(aggregate_type: &str, payload: &str) -> Result<Self, String> {
+        let event = match aggregate_type {
+            User::TYPE => serde_json::from_str(payload).map(Self::User),
+            Workspace::TYPE => serde_json::from_str(payload).map(Self::Workspace),
+            Membership::TYPE => serde_json::from_str(payload).map(Self::Membership),
+            Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
+            Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
+            other => return Err(format!("unknown aggregate type {other}")),
+        };
+        event.map_err(|error| error.to_string())
+    }
+
+    pub fn aggregate_type(&self) -> &'static str {
+        match self {
+            Self::User(_) => User::TYPE,
+            Self::Workspace(_) => Workspace::TYPE,
+            Self::Membership(_) => Membership::TYPE,
+            Self::Invitation(_) => Invitation::TYPE,
+            Self::Claim(_) => Claim::TYPE,
+        }
+    }
+
+    /// The event's name, as in the log's `event_type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::User(event) => event.name(),
+            Self::Workspace(event) => event.name(),
+            Self::Membership(event) => event.name(),
+            Self::Invitation(event) => event.name(),
+            Self::Claim(event) => event.name(),
+        }
+    }
+}
+
+/// Whose membership an event speaks of.
+pub(crate) fn member(event: &MembershipEvent) -> &UserId {
+    use MembershipEvent as E;
+    match event {
+        E::MembershipStarted { user_id, .. }
+        | E::MembershipRoleChanged { user_id, .. }
+        | E::MembershipExpiryChanged { user_id, .. }
+        | E::MembershipDeactivated { user_id, .. }
+        | E::MembershipReactivated { user_id, .. }
+        | E::MembershipEnded { user_id, .. } => user_id,
+    }
+}

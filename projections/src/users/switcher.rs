@@ -1,0 +1,310 @@
+//! How events become the switcher: one line per membership, in its user's personal workspace.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+use tenure_aggregates::membership::MembershipEvent;
+use tenure_aggregates::workspace::WorkspaceEvent;
+use tenure_aggregates::{Role, Time, UserId, WorkspaceId};
+use uuid::Uuid;
+
+use crate::members::effective_role;
+use crate::recorded::{Event, Recorded, member};
+use crate::rows::{Rows, column};
+
+/// The personal workspace the line stands in, and the workspace it leads to.
+type Key = (Uuid, Uuid);
+
+pub(super) struct Switcher {
+    lines: Rows<Key, Line>,
+    /// What lines copy of their workspace. Labels that changed reach every line after the batch.
+    labels: Rows<Uuid, Label>,
+    ended: Vec<Uuid>,
+}
+
+struct Line {
+    workspace_id: Uuid,
+    member_of: Uuid,
+    recorded_role: String,
+    is_owner: bool,
+    deactivated: bool,
+    joined_at: Time,
+    expires_at: Option<Time>,
+}
+
+#[derive(Clone)]
+struct Label {
+    workspace_id: Uuid,
+    kind: String,
+    name: String,
+    slug: Option<String>,
+    suspended: bool,
+    archived: bool,
+}
+
+fn line_key(line: &Line) -> Key {
+    (line.workspace_id, line.member_of)
+}
+
+fn label_key(label: &Label) -> Uuid {
+    label.workspace_id
+}
+
+fn key(workspace: WorkspaceId, user: &UserId) -> Key {
+    (WorkspaceId::personal(user).into(), workspace.into())
+}
+
+impl Switcher {
+    pub(super) async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
+        let (mut lines, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        for recorded in batch {
+            let workspace = recorded.workspace_id;
+            match &recorded.event {
+                Event::Membership(MembershipEvent::MembershipStarted { .. })
+                | Event::Workspace(
+                    WorkspaceEvent::WorkspaceProfileChanged(_)
+                    | WorkspaceEvent::WorkspaceSuspended { .. }
+                    | WorkspaceEvent::WorkspaceResumed { .. }
+                    | WorkspaceEvent::WorkspaceArchived
+                    | WorkspaceEvent::WorkspaceRestored,
+                ) => {
+                    labels.insert(workspace.into());
+                }
+                Event::Membership(event) => {
+                    lines.insert(key(workspace, member(event)));
+                }
+                Event::Workspace(WorkspaceEvent::WorkspaceOwnershipTransferred { owner_id }) => {
+                    lines.extend([key(workspace, &owner_id.from), key(workspace, &owner_id.to)]);
+                }
+                Event::Workspace(_) | Event::User(_) | Event::Invitation(_) | Event::Claim(_) => {}
+            }
+        }
+        Ok(Self {
+            lines: load_lines(conn, lines).await?,
+            labels: load_labels(conn, labels).await?,
+            ended: vec![],
+        })
+    }
+
+    pub(super) fn workspace(&mut self, workspace: WorkspaceId, event: &WorkspaceEvent) {
+        use WorkspaceEvent as E;
+        let id: Uuid = workspace.into();
+        match event {
+            E::WorkspaceCreated { kind, profile, .. } => {
+                let kind: &'static str = (*kind).into();
+                let label = Label {
+                    workspace_id: id,
+                    kind: kind.to_owned(),
+                    name: profile.name.clone(),
+                    slug: profile.slug.as_ref().map(|slug| slug.as_str().to_owned()),
+                    suspended: false,
+                    archived: false,
+                };
+                self.labels.put(id, label);
+            }
+            E::WorkspaceProfileChanged(change) if change.name.is_some() || change.slug.is_some() => {
+                self.labels.change(&id, |label| {
+                    if let Some(name) = &change.name {
+                        label.name.clone_from(&name.to);
+                    }
+                    if let Some(slug) = &change.slug {
+                        label.slug = slug.to.as_ref().map(|slug| slug.as_str().to_owned());
+                    }
+                });
+            }
+            E::WorkspaceSuspended { .. } => self.labels.change(&id, |label| label.suspended = true),
+            E::WorkspaceResumed { .. } => self.labels.change(&id, |label| label.suspended = false),
+            E::WorkspaceArchived => self.labels.change(&id, |label| label.archived = true),
+            E::WorkspaceRestored => self.labels.change(&id, |label| label.archived = false),
+            E::WorkspaceOwnershipTransferred { owner_id } => {
+                self.lines.change(&key(workspace, &owner_id.from), |line| line.is_owner = false);
+                self.lines.change(&key(workspace, &owner_id.to), |line| line.is_owner = true);
+            }
+            E::WorkspaceDeleted { .. } => {
+                self.lines.forget(|(personal, member_of)| *personal == id || *member_of == id);
+                self.labels.forget(|label| *label == id);
+                self.ended.push(id);
+            }
+            E::WorkspaceProfileChanged(_)
+            | E::WorkspaceSeatsLimitChanged { .. }
+            | E::InviteCodeIssued { .. }
+            | E::InviteCodeDisabled { .. } => {}
+        }
+    }
+
+    pub(super) fn membership(&mut self, workspace: WorkspaceId, event: &MembershipEvent) {
+        use MembershipEvent as E;
+        let key = key(workspace, member(event));
+        match event {
+            E::MembershipStarted { role, expires_at, joined_at, .. } => {
+                let line = Line {
+                    workspace_id: key.0,
+                    member_of: key.1,
+                    recorded_role: role.to_string(),
+                    is_owner: *role == Role::Owner,
+                    deactivated: false,
+                    joined_at: *joined_at,
+                    expires_at: *expires_at,
+                };
+                self.lines.put(key, line);
+            }
+            E::MembershipRoleChanged { role, .. } => {
+                self.lines.change(&key, |line| line.recorded_role = role.to.to_string());
+            }
+            E::MembershipExpiryChanged { expires_at, .. } => {
+                self.lines.change(&key, |line| line.expires_at = expires_at.to);
+            }
+            E::MembershipDeactivated { .. } => self.lines.change(&key, |line| line.deactivated = true),
+            E::MembershipReactivated { .. } => self.lines.change(&key, |line| line.deactivated = false),
+            E::MembershipEnded { .. } => self.lines.remove(&key),
+        }
+    }
+
+    pub(super) async fn write(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if !self.ended.is_empty() {
+            sqlx::query!(
+                "delete from user_workspaces where workspace_id = any($1) or member_of = any($1)",
+                &self.ended
+            )
+            .execute(&mut *conn)
+            .await?;
+            sqlx::query!("delete from workspace_labels where workspace_id = any($1)", &self.ended)
+                .execute(&mut *conn)
+                .await?;
+        }
+        delete_lines(conn, &self.lines.to_delete()).await?;
+        self.upsert_lines(conn).await?;
+        write_labels(conn, &self.labels.to_write()).await
+    }
+
+    /// A line is born with its workspace's label as it is after the batch; later labels come by [`write_labels`].
+    async fn upsert_lines(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let lines = self.lines.to_write();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let label = |line: &Line| self.labels.get(&line.member_of);
+        sqlx::query!(
+            "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, role,
+                                          recorded_role, is_owner, deactivated, joined_at, expires_at)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[],
+                                  $7::bool[], $8::text[], $9::text[], $10::bool[], $11::bool[],
+                                  $12::timestamptz[], $13::timestamptz[])
+             on conflict (workspace_id, member_of) do update set
+                 role = excluded.role, recorded_role = excluded.recorded_role, is_owner = excluded.is_owner,
+                 deactivated = excluded.deactivated, joined_at = excluded.joined_at,
+                 expires_at = excluded.expires_at",
+            &column(&lines, |line| line.workspace_id),
+            &column(&lines, |line| line.member_of),
+            &column(&lines, |line| label(line).map_or("team", |label| label.kind.as_str())) as _,
+            &column(&lines, |line| label(line).map_or("", |label| label.name.as_str())) as _,
+            &column(&lines, |line| label(line).and_then(|label| label.slug.as_deref())) as _,
+            &column(&lines, |line| label(line).is_some_and(|label| label.suspended)),
+            &column(&lines, |line| label(line).is_some_and(|label| label.archived)),
+            &column(&lines, |line| effective_role(&line.recorded_role, line.is_owner)) as _,
+            &column(&lines, |line| line.recorded_role.as_str()) as _,
+            &column(&lines, |line| line.is_owner),
+            &column(&lines, |line| line.deactivated),
+            &column(&lines, |line| line.joined_at),
+            &column(&lines, |line| line.expires_at) as _
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+async fn load_lines(conn: &mut PgConnection, keys: BTreeSet<Key>) -> Result<Rows<Key, Line>, sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(Rows::loaded([], line_key));
+    }
+    let (personal, member_of): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+    let rows = sqlx::query_as!(
+        Line,
+        "select workspace_id, member_of, recorded_role, is_owner, deactivated, joined_at, expires_at
+         from user_workspaces where (workspace_id, member_of) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        &personal,
+        &member_of
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Rows::loaded(rows, line_key))
+}
+
+async fn load_labels(
+    conn: &mut PgConnection,
+    ids: BTreeSet<Uuid>,
+) -> Result<Rows<Uuid, Label>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Rows::loaded([], label_key));
+    }
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let rows = sqlx::query_as!(
+        Label,
+        "select workspace_id, kind, name, slug, suspended, archived from workspace_labels
+         where workspace_id = any($1)",
+        &ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Rows::loaded(rows, label_key))
+}
+
+async fn delete_lines(conn: &mut PgConnection, keys: &[&Key]) -> Result<(), sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "delete from user_workspaces
+         where (workspace_id, member_of) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        &column(keys, |(personal, _)| *personal),
+        &column(keys, |(_, member_of)| *member_of)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn write_labels(conn: &mut PgConnection, rows: &[&Label]) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let id = column(rows, |row| row.workspace_id);
+    let kind = column(rows, |row| row.kind.as_str());
+    let name = column(rows, |row| row.name.as_str());
+    let slug = column(rows, |row| row.slug.as_deref());
+    let suspended = column(rows, |row| row.suspended);
+    let archived = column(rows, |row| row.archived);
+    sqlx::query!(
+        "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
+         on conflict (workspace_id) do update set
+             kind = excluded.kind, name = excluded.name, slug = excluded.slug, suspended = excluded.suspended,
+             archived = excluded.archived",
+        &id,
+        &kind as _,
+        &name as _,
+        &slug as _,
+        &suspended,
+        &archived
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "update user_workspaces u
+         set kind = l.kind, name = l.name, slug = l.slug, suspended = l.suspended, archived = l.archived
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
+              l (member_of, kind, name, slug, suspended, archived)
+         where u.member_of = l.member_of and (u.kind, u.name, u.slug, u.suspended, u.archived)
+               is distinct from (l.kind, l.name, l.slug, l.suspended, l.archived)",
+        &id,
+        &kind as _,
+        &name as _,
+        &slug as _,
+        &suspended,
+        &archived
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Workspaces: profile, owner, standing, seats and invite code.
+
+mod fold;
+mod write;
+
+use serde_json::Value;
+use tenure_aggregates::Time;
+use uuid::Uuid;
+
+use crate::TenantTx;
+pub use fold::Workspaces;
+
+/// A living workspace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workspace {
+    pub workspace_id: Uuid,
+    pub kind: String,
+    pub name: String,
+    pub slug: Option<String>,
+    pub description: Option<String>,
+    pub image_url: Option<String>,
+    pub website: Option<String>,
+    pub phone: Option<String>,
+    /// The links that are set, by network.
+    pub social: Value,
+    pub owner_id: String,
+    pub suspended_since: Option<Time>,
+    pub suspension_reason: Option<String>,
+    pub archived: bool,
+    pub seats_used: i32,
+    pub seats_limit: i32,
+    /// None when there is no invite code; the code itself is nowhere.
+    pub code_generation: Option<i32>,
+    pub code_role: Option<String>,
+    pub code_max_uses: Option<i32>,
+    /// Of the current generation.
+    pub code_uses: i32,
+    pub code_expires_at: Option<Time>,
+    pub code_issued_at: Option<Time>,
+    /// The `ETag`.
+    pub sequence: i64,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl Workspace {
+    /// suspended, archived or active; a deleted one has no row.
+    pub fn status(&self) -> &'static str {
+        match (self.suspended_since, self.archived) {
+            (Some(_), _) => "suspended",
+            (None, true) => "archived",
+            (None, false) => "active",
+        }
+    }
+}
+
+pub async fn find(tx: &mut TenantTx) -> Result<Option<Workspace>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_as!(
+        Workspace,
+        "select workspace_id, kind, name, slug, description, image_url, website, phone, social, owner_id,
+                suspended_since, suspension_reason, archived, seats_used, seats_limit, code_generation, code_role,
+                code_max_uses, code_uses, code_expires_at, code_issued_at, sequence, created_at, updated_at
+         from workspaces where workspace_id = $1",
+        workspace
+    )
+    .fetch_optional(tx.connection())
+    .await
+}

@@ -1,0 +1,153 @@
+//! Erasing a user: first the user stands still, then everything the user is part of is ended or handed on at once.
+//!
+//! The first step keeps the user from joining, creating or being given anything, so that the list of what they have,
+//! once the read models have come to that position, is complete. It is withdrawn if something stands in the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use tenure_aggregates::membership::MembershipCommand;
+use tenure_aggregates::user::{self, UserCommand};
+use tenure_aggregates::workspace::{Kind, WorkspaceCommand};
+use tenure_aggregates::{Membership, MembershipId, User, UserId, Workspace, WorkspaceId};
+use tenure_projections::users::{SwitcherRow, workspaces_of};
+
+use super::authorize::require_service;
+use super::members::change;
+use super::workspaces::{end, transfer};
+use crate::reads::Reads;
+use crate::resources::Answer;
+use crate::store::idempotency::RequestKey;
+use crate::store::origin::{Actor, Origin};
+use crate::store::retry::{Command, Done};
+use crate::store::{Committed, Failure, Refusal, Store, StoreError, UnitOfWork};
+
+/// What is to become of a workspace whose owner is erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    Delete,
+    TransferTo(UserId),
+}
+
+/// Erases a user; `owned` says what becomes of the shared workspaces they own.
+#[derive(Debug, Clone)]
+pub struct EraseUser {
+    pub user_id: UserId,
+    pub owned: BTreeMap<WorkspaceId, Fate>,
+    pub reads: Reads,
+}
+
+impl EraseUser {
+    pub async fn run(self, store: &Store, origin: Arc<Origin>, key: Option<Arc<RequestKey>>) -> Result<Done, Failure> {
+        if let Some(key) = key.as_deref()
+            && let Some(done) = store.kept(key).await?
+        {
+            return Ok(done);
+        }
+        let step = Step { user_id: self.user_id.clone(), what: UserCommand::StartErasure };
+        let started = store.run(&step, origin.clone(), None, crate::clock::now).await?;
+        let finish = async {
+            let rows = self.memberships(started.committed.position).await?;
+            self.check(&rows)?;
+            let finish = Finish { user_id: self.user_id.clone(), rows, owned: self.owned.clone() };
+            store.run(&finish, origin.clone(), key, crate::clock::now).await
+        };
+        match finish.await {
+            Err(Failure::Refused(refusal)) => {
+                let withdraw = Step { user_id: self.user_id.clone(), what: UserCommand::WithdrawErasure };
+                store.run(&withdraw, origin.clone(), None, crate::clock::now).await?;
+                Err(refusal.into())
+            }
+            other => other,
+        }
+    }
+
+    async fn memberships(&self, position: i64) -> Result<Vec<SwitcherRow>, Failure> {
+        let home = WorkspaceId::personal(&self.user_id);
+        let mut tx = self.reads.personal(home, Some(position)).await?;
+        Ok(workspaces_of(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?)
+    }
+
+    fn check(&self, rows: &[SwitcherRow]) -> Result<(), Failure> {
+        let shared = |row: &&SwitcherRow| row.is_owner && row.kind == "team";
+        let owned: Vec<&SwitcherRow> = rows.iter().filter(shared).collect();
+        let undecided: Vec<_> = owned
+            .iter()
+            .filter(|row| !self.owned.contains_key(&WorkspaceId(row.workspace_id)))
+            .map(|row| json!({"workspace_id": row.workspace_id, "name": row.name}))
+            .collect();
+        if !undecided.is_empty() {
+            let detail = "This user owns shared workspaces: say for each whether it is deleted or whom it goes to.";
+            return Err(Refusal::new("owns_workspaces", detail).with("workspaces", undecided.into()).into());
+        }
+        let foreign = self.owned.keys().find(|id| !owned.iter().any(|row| row.workspace_id == id.0));
+        if let Some(id) = foreign {
+            let mut refusal = Refusal::new("validation_failed", format!("The user does not own {id}."));
+            refusal.pointer = Some("/owned");
+            return Err(refusal.into());
+        }
+        Ok(())
+    }
+}
+
+/// One step on the user's own stream.
+struct Step {
+    user_id: UserId,
+    what: UserCommand,
+}
+
+impl Command for Step {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        require_self_or_service(&unit, &self.user_id)?;
+        let home = WorkspaceId::personal(&self.user_id);
+        unit.execute::<User>(home, &home.to_string(), self.what.clone()).await?;
+        unit.commit(Answer::no_content().to_text()?).await
+    }
+}
+
+struct Finish {
+    user_id: UserId,
+    rows: Vec<SwitcherRow>,
+    owned: BTreeMap<WorkspaceId, Fate>,
+}
+
+impl Command for Finish {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        require_self_or_service(&unit, &self.user_id)?;
+        let home = WorkspaceId::personal(&self.user_id);
+        for row in &self.rows {
+            let id = WorkspaceId(row.workspace_id);
+            let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
+            let Ok(details) = workspace.living() else { continue };
+            let owner = details.owner_id == self.user_id;
+            match self.owned.get(&id) {
+                _ if !owner || details.kind == Kind::Personal => {}
+                Some(Fate::TransferTo(heir)) => drop(transfer(&mut unit, id, &workspace, heir).await?),
+                Some(Fate::Delete) | None => end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?,
+            }
+            if details.kind == Kind::Personal && owner {
+                continue;
+            }
+            let stream = MembershipId::of(id, &self.user_id).to_string();
+            if unit.load::<Membership>(id, &stream).await?.terms().is_some() {
+                change(&mut unit, id, &workspace, &self.user_id, MembershipCommand::Erase).await?;
+            }
+        }
+        let personal = unit.load::<Workspace>(home, &home.to_string()).await?;
+        if let Ok(details) = personal.living() {
+            end(&mut unit, home, details, WorkspaceCommand::EndWithOwner).await?;
+        }
+        unit.execute::<User>(home, &home.to_string(), UserCommand::Erase).await?;
+        unit.commit(Answer::no_content().to_text()?).await
+    }
+}
+
+/// Users may erase themselves; to anybody else there is no such user.
+fn require_self_or_service(unit: &UnitOfWork, user: &UserId) -> Result<(), Failure> {
+    match &unit.origin().actor {
+        Some(Actor::User(actor)) if actor == user => Ok(()),
+        Some(Actor::User(_)) => Err(user::Refusal::NotFound.into()),
+        _ => require_service(unit),
+    }
+}

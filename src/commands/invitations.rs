@@ -1,0 +1,328 @@
+//! Inviting by e-mail: send, send again, revoke, accept, decline.
+
+use chrono::Duration;
+use serde_json::{Value, json};
+use tenure_aggregates::invitation::{self, InvitationCommand};
+use tenure_aggregates::membership::{Entrance, Standing};
+use tenure_aggregates::values::Email;
+use tenure_aggregates::{
+    Authority, Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership, workspace,
+};
+use tenure_projections::members::find_by_email;
+
+use super::Precondition;
+use super::authorize::{acting_user, active_user, authority, membership as membership_of};
+use super::members::{self, join};
+use crate::reads::Reads;
+use crate::resources::{self, Answer, Secret};
+use crate::store::retry::Command;
+use crate::store::{Committed, Failure, StoreError, UnitOfWork};
+
+/// One invitation to be sent, under an id made for it.
+#[derive(Debug, Clone)]
+pub struct NewInvitation {
+    pub id: InvitationId,
+    pub email: Email,
+    pub role: Role,
+    pub lifetime: Duration,
+    pub notify: bool,
+}
+
+/// Invites one address.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    pub workspace: WorkspaceId,
+    pub invitation: NewInvitation,
+    pub reads: Reads,
+}
+
+impl Command for Invite {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let id = self.workspace;
+        let (workspace, authority) = authority(&mut unit, id).await?;
+        authority.require(Permission::MembersInvite)?;
+        workspace.joinable()?;
+        let new = &self.invitation;
+        let body = invite(&mut unit, id, authority, new, &self.reads).await?;
+        let sequence = unit.sequence_of::<Invitation>(&new.id.to_string());
+        let mut answer = Answer::of(201, sequence, &body)?.at(format!("/v1/workspaces/{id}/invitations/{}", new.id));
+        if !new.notify {
+            answer = answer.with_secret(token(new.id, 1, String::new()));
+        }
+        unit.commit(answer.to_text()?).await
+    }
+}
+
+async fn invite(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    authority: Authority,
+    new: &NewInvitation,
+    reads: &Reads,
+) -> Result<resources::Invitation, Failure> {
+    authority.require_grant(new.role)?;
+    let now = unit.now();
+    let mut tx = reads.workspace(id, None).await?;
+    let known = find_by_email(&mut tx, new.email.as_str(), now).await.map_err(StoreError::from)?;
+    if known.iter().any(|member| member.status == "active") {
+        return Err(membership::Refusal::AlreadyMember.into());
+    }
+    let stream = new.id.to_string();
+    unit.begin_stream::<Invitation>(&stream);
+    let send = InvitationCommand::Send {
+        invitation_id: new.id,
+        email: new.email.clone(),
+        role: new.role,
+        invited_by: unit.origin().user().cloned(),
+        lifetime: new.lifetime,
+        notify: new.notify,
+        now,
+    };
+    let state = unit.execute::<Invitation>(id, &stream, send).await?;
+    resources::Invitation::from_state(id, new.id, &state, now).ok_or(invitation::Refusal::NotFound.into())
+}
+
+fn token(id: InvitationId, generation: u32, at: String) -> Secret {
+    Secret::InvitationToken { at, invitation: id.0, generation }
+}
+
+/// Invites up to 500 addresses, each with its own outcome; what can be sent is sent together.
+#[derive(Debug, Clone)]
+pub struct InviteBatch {
+    pub workspace: WorkspaceId,
+    /// In the order of the request; what was malformed carries its problem already.
+    pub items: Vec<Result<NewInvitation, Value>>,
+    pub reads: Reads,
+}
+
+impl Command for InviteBatch {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let id = self.workspace;
+        let (workspace, authority) = authority(&mut unit, id).await?;
+        authority.require(Permission::MembersInvite)?;
+        workspace.joinable()?;
+        let mut outcomes = Vec::with_capacity(self.items.len());
+        let mut secrets = Vec::new();
+        for (index, item) in self.items.iter().enumerate() {
+            let new = match item {
+                Ok(new) => new,
+                Err(problem) => {
+                    outcomes.push(json!({"index": index, "status": 400, "problem": problem}));
+                    continue;
+                }
+            };
+            match invite(&mut unit, id, authority, new, &self.reads).await {
+                Ok(body) => {
+                    if !new.notify {
+                        secrets.push(token(new.id, 1, format!("/items/{index}/invitation")));
+                    }
+                    outcomes.push(json!({"index": index, "status": 201, "invitation": body}));
+                }
+                Err(Failure::Refused(refusal)) => {
+                    let (status, problem) = crate::http::problem::of_item(&refusal);
+                    outcomes.push(json!({"index": index, "status": status, "problem": problem}));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let body = json!({"items": outcomes});
+        let answer = Answer { status: 200, etag: None, location: None, body: Some(body), secrets };
+        unit.commit(answer.to_text()?).await
+    }
+}
+
+/// Sends an invitation again with a new token; the old one is dead.
+#[derive(Debug, Clone)]
+pub struct Resend {
+    pub workspace: WorkspaceId,
+    pub id: InvitationId,
+    pub lifetime: Duration,
+    pub notify: bool,
+    pub precondition: Precondition,
+}
+
+impl Command for Resend {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let (workspace, authority) = authority(&mut unit, self.workspace).await?;
+        authority.require(Permission::MembersInvite)?;
+        let stream = self.id.to_string();
+        let before = unit.load::<Invitation>(self.workspace, &stream).await?;
+        let offer = before.offer().ok_or(invitation::Refusal::NotFound)?;
+        self.precondition.check::<Invitation>(&unit, &stream)?;
+        workspace.joinable()?;
+        authority.require_grant(offer.role)?;
+        let resend = InvitationCommand::Resend { lifetime: self.lifetime, notify: self.notify, now: unit.now() };
+        let state = unit.execute::<Invitation>(self.workspace, &stream, resend).await?;
+        let mut answer = describe(&unit, self.workspace, self.id, &state)?;
+        if let (false, Some(offer)) = (self.notify, state.offer()) {
+            answer = answer.with_secret(token(self.id, offer.generation, String::new()));
+        }
+        unit.commit(answer.to_text()?).await
+    }
+}
+
+/// Takes an invitation back.
+#[derive(Debug, Clone)]
+pub struct Revoke {
+    pub workspace: WorkspaceId,
+    pub id: InvitationId,
+    pub precondition: Precondition,
+}
+
+impl Command for Revoke {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let (workspace, authority) = authority(&mut unit, self.workspace).await?;
+        authority.require(Permission::MembersInvite)?;
+        let stream = self.id.to_string();
+        let before = unit.load::<Invitation>(self.workspace, &stream).await?;
+        before.offer().ok_or(invitation::Refusal::NotFound)?;
+        self.precondition.check::<Invitation>(&unit, &stream)?;
+        workspace.writable()?;
+        let revoke = InvitationCommand::Revoke { now: unit.now() };
+        let state = unit.execute::<Invitation>(self.workspace, &stream, revoke).await?;
+        let mut answer = describe(&unit, self.workspace, self.id, &state)?;
+        if before == state {
+            answer.body = None;
+        }
+        unit.commit(answer.to_text()?).await
+    }
+}
+
+fn describe(unit: &UnitOfWork, workspace: WorkspaceId, id: InvitationId, state: &Invitation) -> Result<Answer, Failure> {
+    let body = resources::Invitation::from_state(workspace, id, state, unit.now());
+    let body = body.ok_or(invitation::Refusal::NotFound)?;
+    Answer::of(200, unit.sequence_of::<Invitation>(&id.to_string()), &body)
+}
+
+/// What an authentic token speaks of.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenedToken {
+    pub id: InvitationId,
+    pub generation: u32,
+}
+
+impl OpenedToken {
+    /// The invitation's workspace. A token of an invitation or a workspace that is gone is worth nothing.
+    async fn locate(self, unit: &mut UnitOfWork) -> Result<(WorkspaceId, std::sync::Arc<Workspace>), Failure> {
+        let (state, home) = unit.locate::<Invitation>(&self.id.to_string()).await?;
+        state.redeemable(self.generation)?;
+        let home = home.ok_or(invitation::Refusal::TokenInvalid)?;
+        let workspace = unit.load::<Workspace>(home, &home.to_string()).await?;
+        workspace.living().map_err(|_| invitation::Refusal::TokenInvalid)?;
+        Ok((home, workspace))
+    }
+}
+
+/// Accepts as the acting user, who becomes a member.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    pub token: OpenedToken,
+}
+
+impl Command for Accept {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let user = acting_user(&unit)?;
+        let profile = active_user(&mut unit, &user).await?;
+        let (id, workspace) = self.token.locate(&mut unit).await?;
+        let stream = self.token.id.to_string();
+        let before = unit.load::<Invitation>(id, &stream).await?;
+        let accept =
+            InvitationCommand::Accept { generation: self.token.generation, profile: profile.clone(), now: unit.now() };
+        let after = unit.execute::<Invitation>(id, &stream, accept).await?;
+        let member = if before == after {
+            // Accepted before by the same person: the same benign answer, as long as they still are a member.
+            let member = membership_of(&mut unit, id, &user).await?;
+            if member.standing(unit.now()) == Standing::Absent {
+                return Err(invitation::Refusal::NotPending.into());
+            }
+            member
+        } else {
+            workspace.joinable()?;
+            let offer = after.offer().ok_or(invitation::Refusal::TokenInvalid)?;
+            still_permitted(&mut unit, id, &workspace, offer).await?;
+            let through = Entrance::Invitation { invitation_id: self.token.id };
+            join(&mut unit, id, &workspace, &user, offer.role, None, through).await?
+        };
+        let answer = members::describe(&unit, id, workspace.living()?, &member, Some(&profile), 200)?;
+        unit.commit(answer.to_text()?).await
+    }
+}
+
+/// An invitation is worth what its sender may still give: a sender since demoted or removed opens no door.
+async fn still_permitted(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    workspace: &Workspace,
+    offer: &invitation::Offer,
+) -> Result<(), Failure> {
+    let Some(inviter) = &offer.invited_by else { return Ok(()) };
+    let membership = membership_of(unit, id, inviter).await?;
+    let authority = Authority::of(workspace, &membership, inviter, unit.now());
+    if authority.require(Permission::MembersInvite).is_ok() && authority.require_grant(offer.role).is_ok() {
+        return Ok(());
+    }
+    let detail = "Whoever sent this invitation may no longer invite to this role; ask for a new one.";
+    Err(crate::store::Refusal::new("inviter_not_permitted", detail).into())
+}
+
+/// Turns an invitation down: whoever holds its token may.
+#[derive(Debug, Clone)]
+pub struct Decline {
+    pub token: OpenedToken,
+}
+
+impl Command for Decline {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let profile = match unit.origin().user().cloned() {
+            Some(user) => Some(active_user(&mut unit, &user).await?),
+            None => None,
+        };
+        let (id, workspace) = self.token.locate(&mut unit).await?;
+        workspace.writable()?;
+        let decline = InvitationCommand::Decline { generation: self.token.generation, profile, now: unit.now() };
+        unit.execute::<Invitation>(id, &self.token.id.to_string(), decline).await?;
+        unit.commit(Answer::no_content().to_text()?).await
+    }
+}
+
+/// What the holder of a token may know: never more than the invitation says.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub token: OpenedToken,
+}
+
+impl Command for Preview {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let (id, workspace) = self.token.locate(&mut unit).await?;
+        let state = unit.load::<Invitation>(id, &self.token.id.to_string()).await?;
+        let offer = state.offer().ok_or(invitation::Refusal::TokenInvalid)?;
+        let details = workspace.living().map_err(|_| workspace::Refusal::NotFound)?;
+        let invited_by = match &offer.invited_by {
+            Some(user) => inviter_name(&mut unit, user).await?,
+            None => None,
+        };
+        let body = resources::InvitationPreview {
+            invitation_id: self.token.id.0,
+            workspace: resources::PreviewedWorkspace {
+                id: id.0,
+                name: details.profile.name.clone(),
+                slug: details.profile.slug.as_ref().map(|slug| slug.as_str().to_owned()),
+                image_url: details.profile.image_url.clone(),
+            },
+            email: offer.email.as_str().to_owned(),
+            role: offer.role.as_str().to_owned(),
+            status: state.status(unit.now()).to_owned(),
+            invited_by,
+            expires_at: offer.expires_at,
+        };
+        let sequence = unit.sequence_of::<Invitation>(&self.token.id.to_string());
+        unit.commit(Answer::of(200, sequence, &body)?.to_text()?).await
+    }
+}
+
+/// Names are shown publicly (S4.38); nothing else of a user is.
+async fn inviter_name(unit: &mut UnitOfWork, user: &UserId) -> Result<Option<String>, Failure> {
+    let home = WorkspaceId::personal(user);
+    let user = unit.peek::<tenure_aggregates::User>(home, &home.to_string()).await?;
+    Ok(user.active().ok().and_then(|profile| profile.name.clone()))
+}

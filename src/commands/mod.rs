@@ -1,0 +1,19 @@
+//! Commands: each loads what it depends on, asks the aggregates, and commits once.
+//!
+//! # Layout
+//! - [`authorize`]: who acts, and what that one may do here, at the commit
+//! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`]: one struct per command
+//! - [`precondition`]: `If-Match`
+//! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
+
+pub mod authorize;
+pub mod erasure;
+pub mod invitations;
+pub mod invite_code;
+pub mod members;
+pub mod precondition;
+pub mod upkeep;
+pub mod users;
+pub mod workspaces;
+
+pub use precondition::Precondition;

@@ -1,0 +1,56 @@
+//! What Tenure does by itself: records expiries that have come, forgets idempotency keys that are old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::PgPool;
+use tenure_aggregates::{UserId, WorkspaceId};
+use tenure_projections::members::expired;
+use tokio_util::sync::CancellationToken;
+
+use super::members::RecordExpiry;
+use crate::clock;
+use crate::store::{Failure, Origin, Store, StoreError, idempotency};
+
+/// How often expiries are looked for. Only the seat waits for it: access ends at the instant itself.
+const EVERY: Duration = Duration::from_secs(30);
+/// How many expiries are recorded in one go.
+const AT_ONCE: i64 = 500;
+/// How long an idempotency key is kept.
+const KEYS_KEPT: TimeDelta = TimeDelta::hours(48);
+
+/// Runs until told to stop. `projector` reads the members of all tenants.
+pub async fn run(store: Store, projector: PgPool, stop: CancellationToken) {
+    let mut due = tokio::time::interval(EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = record_expiries(&store, &projector).await {
+            tracing::warn!(?error, "expiries could not be recorded; trying again later");
+        }
+        if let Err(error) = idempotency::forget(&store.pool, clock::now() - KEYS_KEPT).await {
+            tracing::warn!(%error, "old idempotency keys could not be forgotten; trying again later");
+        }
+    }
+}
+
+/// Records every expiry that has come; returns how many.
+pub async fn record_expiries(store: &Store, projector: &PgPool) -> Result<usize, Failure> {
+    let due = expired(projector, clock::now(), AT_ONCE).await.map_err(StoreError::from)?;
+    let mut recorded = 0;
+    for membership in due {
+        let Ok(user_id) = UserId::parse(&membership.user_id) else { continue };
+        let command = RecordExpiry { workspace: WorkspaceId(membership.workspace_id), user_id };
+        match store.run(&command, Arc::new(Origin::system()), None, clock::now).await {
+            Ok(_) => recorded += 1,
+            // Gone meanwhile, or an owner, whose membership does not run out.
+            Err(Failure::Refused(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(recorded)
+}

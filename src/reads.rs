@@ -1,0 +1,82 @@
+//! Reading the read models: fresh enough for whoever asks, and never across workspaces.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tenure_aggregates::WorkspaceId;
+use tenure_projections::TenantTx;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::store::{Failure, Refusal, Store, StoreError};
+
+/// How long a read waits for the read models before it says that they are behind.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens read transactions of the service's role. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    pool: PgPool,
+    store: Store,
+    applied: watch::Receiver<i64>,
+}
+
+impl Reads {
+    /// `applied` tells the position up to which the read models are committed.
+    pub fn new(pool: PgPool, store: Store, applied: watch::Receiver<i64>) -> Self {
+        Self { pool, store, applied }
+    }
+
+    /// A transaction on one workspace that sees what this process last committed there, and everything up to `seen`.
+    pub async fn workspace(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<TenantTx, Failure> {
+        self.begin(workspace, self.store.heads.workspace_position(workspace), seen).await
+    }
+
+    /// A transaction on a user's personal workspace. What is shown there may come from any workspace, so it sees
+    /// everything this process committed.
+    pub async fn personal(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<TenantTx, Failure> {
+        self.begin(workspace, self.store.heads.position(), seen).await
+    }
+
+    /// Waits, bounded, until the read models have come to a position.
+    pub async fn wait_for(&self, position: i64) -> Result<(), Failure> {
+        let mut applied = self.applied.clone();
+        if *applied.borrow() >= position {
+            return Ok(());
+        }
+        match timeout(PATIENCE, applied.wait_for(|applied| *applied >= position)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(StoreError::Unavailable("shutting down".to_owned()).into()),
+            Err(_) => Err(StoreError::Behind.into()),
+        }
+    }
+
+    /// The position up to which the read models are committed.
+    pub fn applied(&self) -> i64 {
+        *self.applied.borrow()
+    }
+
+    /// Another process's position may be ahead of what this one has heard of; one ahead of the log itself is a lie.
+    pub async fn check_position(&self, position: i64) -> Result<(), Failure> {
+        if position <= self.store.heads.position() {
+            return Ok(());
+        }
+        let head = sqlx::query_scalar!("select position from log_head where id = 1")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::from)?;
+        if position <= head {
+            return Ok(());
+        }
+        let detail = format!("Tenure-Position {position} is ahead of the log, which ends at {head}.");
+        Err(Refusal::new("position_in_future", detail).into())
+    }
+
+    async fn begin(&self, workspace: WorkspaceId, own: i64, seen: Option<i64>) -> Result<TenantTx, Failure> {
+        if let Some(seen) = seen {
+            self.check_position(seen).await?;
+        }
+        self.wait_for(own.max(seen.unwrap_or(0))).await?;
+        Ok(TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?)
+    }
+}

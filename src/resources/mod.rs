@@ -1,0 +1,18 @@
+//! The shapes clients rely on: what a command answers and a read returns, the same for both.
+//!
+//! A command makes its answer from the states it leads to, before it is written, so that the answer can be kept with
+//! its idempotency key; a read makes it from a read model's row.
+
+mod answer;
+mod invitation;
+mod invite_code;
+mod member;
+mod user;
+mod workspace;
+
+pub use answer::{Answer, Secret};
+pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
+pub use invite_code::InviteCode;
+pub use member::{Member, MemberStatus};
+pub use user::{SwitcherItem, User};
+pub use workspace::{status, Seats, Social, Suspension, Workspace};

@@ -1,0 +1,58 @@
+//! A user, and the switcher of a user's workspaces.
+
+use serde::Serialize;
+use tenure_aggregates::user::Profile;
+use tenure_aggregates::{Time, WorkspaceId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A user: global identity and profile.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct User {
+    /// The caller's own opaque id (an identity provider's `sub`).
+    pub user_id: String,
+    pub email: Option<String>,
+    pub email_verified: bool,
+    pub name: Option<String>,
+    pub personal_workspace_id: Uuid,
+    #[schema(example = "active")]
+    pub status: String,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+impl User {
+    /// As it is after a command at `updated_at`.
+    pub fn from_state(profile: &Profile, updated_at: Time) -> Self {
+        Self {
+            user_id: profile.user_id.to_string(),
+            email: profile.email.as_ref().map(|email| email.as_str().to_owned()),
+            email_verified: profile.email_verified,
+            name: profile.name.clone(),
+            personal_workspace_id: WorkspaceId::personal(&profile.user_id).0,
+            status: "active".to_owned(),
+            created_at: profile.created_at,
+            updated_at,
+        }
+    }
+}
+
+/// One workspace in a user's switcher.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SwitcherItem {
+    pub workspace_id: Uuid,
+    #[schema(example = "team")]
+    pub kind: String,
+    pub name: String,
+    pub slug: Option<String>,
+    /// The user's role there.
+    pub role: String,
+    /// The workspace's status.
+    pub status: String,
+    /// The status of the user's membership.
+    pub membership_status: String,
+    pub joined_at: Time,
+    pub last_used_at: Option<Time>,
+    /// Whether it is the workspace of the session that asks; without a session, the personal one.
+    pub current: bool,
+}

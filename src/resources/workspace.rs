@@ -1,0 +1,112 @@
+//! A workspace.
+
+use serde::{Deserialize, Serialize};
+use tenure_aggregates::workspace::{self, Details};
+use tenure_aggregates::{Time, WorkspaceId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::InviteCode;
+
+/// A workspace: the tenant boundary.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Workspace {
+    pub id: Uuid,
+    #[schema(example = "team")]
+    pub kind: String,
+    pub name: String,
+    pub slug: Option<String>,
+    pub description: Option<String>,
+    pub image_url: Option<String>,
+    pub website: Option<String>,
+    pub phone: Option<String>,
+    pub social: Social,
+    pub owner_id: String,
+    /// `active`, `suspended` or `archived`.
+    pub status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Suspension>,
+    pub seats: Seats,
+    /// The invite code's terms, never the code.
+    pub invite_code: Option<InviteCode>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Social profiles.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Social {
+    pub x: Option<String>,
+    pub facebook: Option<String>,
+    pub linkedin: Option<String>,
+    pub instagram: Option<String>,
+    pub github: Option<String>,
+}
+
+/// Why and since when a workspace is read-only.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Suspension {
+    pub reason: Option<String>,
+    pub since: Time,
+}
+
+/// Seats taken by active members, and how many there are.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Seats {
+    pub used: i32,
+    pub limit: i32,
+}
+
+impl Workspace {
+    /// As it is after a command at `updated_at`, with its counters as last known.
+    pub fn from_state(
+        id: WorkspaceId,
+        details: &Details,
+        counters: crate::store::appender::Counters,
+        updated_at: Time,
+    ) -> Self {
+        let profile = details.profile.clone();
+        Self {
+            id: id.0,
+            kind: <&str>::from(details.kind).to_owned(),
+            name: profile.name,
+            slug: profile.slug.map(|slug| slug.as_str().to_owned()),
+            description: profile.description,
+            image_url: profile.image_url,
+            website: profile.website,
+            phone: profile.phone,
+            social: profile.social.into(),
+            owner_id: details.owner_id.to_string(),
+            status: status(details.suspension.is_some(), details.archived).to_owned(),
+            suspension: details.suspension.clone().map(|s| Suspension { reason: s.reason, since: s.since }),
+            seats: Seats { used: counters.seats, limit: i32::try_from(details.seats_limit).unwrap_or(i32::MAX) },
+            invite_code: details.invite_code.as_ref().map(|code| InviteCode::from_state(code, counters.code_uses)),
+            created_at: details.created_at,
+            updated_at,
+        }
+    }
+}
+
+/// A living workspace's status on the wire.
+pub fn status(suspended: bool, archived: bool) -> &'static str {
+    match (suspended, archived) {
+        (true, _) => "suspended",
+        (false, true) => "archived",
+        (false, false) => "active",
+    }
+}
+
+impl From<workspace::Social> for Social {
+    fn from(social: workspace::Social) -> Self {
+        let workspace::Social { x, facebook, linkedin, instagram, github } = social;
+        Self { x, facebook, linkedin, instagram, github }
+    }
+}
+
+impl From<Social> for workspace::Social {
+    fn from(social: Social) -> Self {
+        let Social { x, facebook, linkedin, instagram, github } = social;
+        Self { x, facebook, linkedin, instagram, github }
+    }
+}

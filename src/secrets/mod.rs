@@ -1,0 +1,26 @@
+//! What must stay secret: the master key and what is derived from it, and the operator key.
+//!
+//! # Layout
+//! - [`master_key`]: the root of every derived key, a file outside the database
+//! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
+//! - [`invitation_token`], [`invite_code`]: derived, never stored
+//! - [`cursor`]: opaque signed list cursors
+//! - `mac`, `secret_file`, `random`: what the above stand on
+//!
+//! Nothing here shows a secret in `Debug`, and nothing compares one in variable time.
+
+pub mod cursor;
+pub mod invitation_token;
+pub mod invite_code;
+mod mac;
+pub mod master_key;
+pub mod operator_key;
+pub mod random;
+mod secret_file;
+
+pub use cursor::CursorKey;
+pub use invitation_token::InvitationTokenKey;
+pub use invite_code::InviteCodeKey;
+pub use master_key::{Keys, MasterKey, MasterKeyError};
+pub use operator_key::{OperatorKey, OperatorKeyError, OperatorKeyFile};
+pub use secret_file::SecretFileError;
