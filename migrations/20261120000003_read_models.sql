@@ -27,18 +27,27 @@ create table workspaces (
     updated_at        timestamptz not null
 );
 
+-- Who takes no seat although a member: what a membership was when it ends, for workspaces.seats_used.
+create table deactivated_members (
+    workspace_id uuid not null,
+    user_id      text not null,
+    primary key (workspace_id, user_id)
+);
+
 create table members (
-    workspace_id uuid        not null,
-    user_id      text        not null,
-    role         text        not null,
-    is_owner     boolean     not null,
-    deactivated  boolean     not null,
-    email        text,
-    name         text,
-    joined_at    timestamptz not null,
-    expires_at   timestamptz,
-    sequence     bigint      not null,
-    updated_at   timestamptz not null,
+    workspace_id  uuid        not null,
+    user_id       text        not null,
+    -- What the member is now; recorded_role is what the membership says, which counts when ownership moves.
+    role          text        not null,
+    recorded_role text        not null,
+    is_owner      boolean     not null,
+    deactivated   boolean     not null,
+    email         text,
+    name          text,
+    joined_at     timestamptz not null,
+    expires_at    timestamptz,
+    sequence      bigint      not null,
+    updated_at    timestamptz not null,
     primary key (workspace_id, user_id)
 );
 create index members_by_joining on members (workspace_id, joined_at, user_id);
@@ -70,6 +79,7 @@ create table invitations (
     updated_at    timestamptz not null,
     primary key (workspace_id, invitation_id)
 );
+create index invitations_by_creation on invitations (workspace_id, created_at, invitation_id);
 create index invitations_by_email on invitations (workspace_id, email);
 
 -- A user lies in the personal workspace that bears the user's id.
@@ -87,19 +97,20 @@ create table users (
 
 -- The switcher: in a user's personal workspace, every workspace the user belongs to.
 create table user_workspaces (
-    workspace_id uuid        not null,
-    member_of    uuid        not null,
-    kind         text        not null,
-    name         text        not null,
-    slug         text,
-    suspended    boolean     not null,
-    archived     boolean     not null,
-    role         text        not null,
-    is_owner     boolean     not null,
-    deactivated  boolean     not null,
-    joined_at    timestamptz not null,
-    expires_at   timestamptz,
-    last_used_at timestamptz,
+    workspace_id  uuid        not null,
+    member_of     uuid        not null,
+    kind          text        not null,
+    name          text        not null,
+    slug          text,
+    suspended     boolean     not null,
+    archived      boolean     not null,
+    role          text        not null,
+    recorded_role text        not null,
+    is_owner      boolean     not null,
+    deactivated   boolean     not null,
+    joined_at     timestamptz not null,
+    expires_at    timestamptz,
+    last_used_at  timestamptz,
     primary key (workspace_id, member_of)
 );
 -- Global by design: a renamed workspace reaches every switcher it stands in.
@@ -137,5 +148,5 @@ create table audit_log (
 );
 
 select protect_tenant_table(t::regclass, 'tenure_projector', 'select, insert, update, delete')
-from unnest(array['workspaces', 'members', 'member_profiles', 'invitations', 'users', 'user_workspaces',
-                  'workspace_labels', 'audit_log']) t;
+from unnest(array['workspaces', 'deactivated_members', 'members', 'member_profiles', 'invitations', 'users',
+                  'user_workspaces', 'workspace_labels', 'audit_log']) t;

@@ -1,5 +1,28 @@
 //! Tenure: an event-sourced tenancy service.
+//!
+//! # Layout
+//! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
+//!   models along it; [`reads`]: reading them
+//! - [`resources`]: the shapes clients rely on
+//! - [`cli`], [`config`], [`service`]: how it starts and stops
+//! - [`database`], [`embedded_postgres`]: where the log lies
+//! - [`secrets`], [`issuers`]: keys, tokens, and who may vouch for whom
+//! - [`clock`], [`ids`]: where time and identifiers come from
+//!
+//! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod database;
+pub mod embedded_postgres;
+pub mod http;
 pub mod ids;
+pub mod issuers;
+pub mod projector;
+pub mod reads;
+pub mod resources;
+pub mod secrets;
+pub mod service;
 pub mod store;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `tenure` binary.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tenure::cli::run().await
+}

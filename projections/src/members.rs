@@ -7,8 +7,8 @@ use tenure_aggregates::{Role, Time};
 use uuid::Uuid;
 
 use crate::TenantTx;
-pub(crate) use fold::effective_role;
 pub use fold::Members;
+pub(crate) use fold::effective_role;
 
 /// A member as it stands at an instant; a membership that has run out is `expired` before anybody records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,7 @@ pub async fn list(
 
 /// What one user may read here, and whether the workspace still is what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts, as the tables hold them")]
 pub struct Standing {
     /// The effective role; none for somebody who is not a member.
     pub role: Option<Role>,

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use sqlx::PgConnection;
 
 use crate::recorded::Recorded;
-use crate::{audit_log::AuditLog, invitations::Invitations, members::Members, users::Users, workspaces::Workspaces};
+use crate::{
+    audit_log::AuditLog, invitations::Invitations, members::Members, users::Users, workspaces::Workspaces,
+};
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
 pub trait Projection: Send + Sync {

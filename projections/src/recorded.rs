@@ -42,6 +42,7 @@ pub struct Recorded {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "lives for one batch; a box per event would cost more")]
 pub enum Event {
     User(UserEvent),
     Workspace(WorkspaceEvent),

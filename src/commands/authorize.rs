@@ -4,14 +4,19 @@
 use std::sync::Arc;
 
 use tenure_aggregates::user::Profile;
-use tenure_aggregates::{Authority, Membership, MembershipId, User, UserId, Workspace, WorkspaceId, workspace};
+use tenure_aggregates::{
+    Authority, Membership, MembershipId, User, UserId, Workspace, WorkspaceId, workspace,
+};
 
 use crate::store::origin::Actor;
 use crate::store::{Failure, Refusal, UnitOfWork};
 
 /// The workspace and the actor's authority in it. A workspace the actor has nothing to do with looks as if there were
 /// none.
-pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<(Arc<Workspace>, Authority), Failure> {
+pub async fn authority(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+) -> Result<(Arc<Workspace>, Authority), Failure> {
     let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
     workspace.living()?;
     let authority = match unit.origin().actor.clone() {
@@ -28,7 +33,11 @@ pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<(Arc<Wo
     Ok((workspace, authority))
 }
 
-pub async fn membership(unit: &mut UnitOfWork, id: WorkspaceId, user: &UserId) -> Result<Arc<Membership>, Failure> {
+pub async fn membership(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    user: &UserId,
+) -> Result<Arc<Membership>, Failure> {
     unit.load::<Membership>(id, &MembershipId::of(id, user).to_string()).await
 }
 

@@ -13,6 +13,7 @@ use tenure_aggregates::workspace::{Kind, WorkspaceCommand};
 use tenure_aggregates::{Membership, MembershipId, User, UserId, Workspace, WorkspaceId};
 use tenure_projections::users::{SwitcherRow, workspaces_of};
 
+use super::Precondition;
 use super::authorize::require_service;
 use super::members::change;
 use super::workspaces::{end, transfer};
@@ -39,13 +40,19 @@ pub struct EraseUser {
 }
 
 impl EraseUser {
-    pub async fn run(self, store: &Store, origin: Arc<Origin>, key: Option<Arc<RequestKey>>) -> Result<Done, Failure> {
+    pub async fn run(
+        self,
+        store: &Store,
+        origin: Arc<Origin>,
+        key: Option<Arc<RequestKey>>,
+        precondition: Precondition,
+    ) -> Result<Done, Failure> {
         if let Some(key) = key.as_deref()
             && let Some(done) = store.kept(key).await?
         {
             return Ok(done);
         }
-        let step = Step { user_id: self.user_id.clone(), what: UserCommand::StartErasure };
+        let step = Step { user_id: self.user_id.clone(), what: UserCommand::StartErasure, precondition };
         let started = store.run(&step, origin.clone(), None, crate::clock::now).await?;
         let finish = async {
             let rows = self.memberships(started.committed.position).await?;
@@ -55,7 +62,11 @@ impl EraseUser {
         };
         match finish.await {
             Err(Failure::Refused(refusal)) => {
-                let withdraw = Step { user_id: self.user_id.clone(), what: UserCommand::WithdrawErasure };
+                let withdraw = Step {
+                    user_id: self.user_id.clone(),
+                    what: UserCommand::WithdrawErasure,
+                    precondition: Precondition::None,
+                };
                 store.run(&withdraw, origin.clone(), None, crate::clock::now).await?;
                 Err(refusal.into())
             }
@@ -78,7 +89,8 @@ impl EraseUser {
             .map(|row| json!({"workspace_id": row.workspace_id, "name": row.name}))
             .collect();
         if !undecided.is_empty() {
-            let detail = "This user owns shared workspaces: say for each whether it is deleted or whom it goes to.";
+            let detail =
+                "This user owns shared workspaces: say for each whether it is deleted or whom it goes to.";
             return Err(Refusal::new("owns_workspaces", detail).with("workspaces", undecided.into()).into());
         }
         let foreign = self.owned.keys().find(|id| !owned.iter().any(|row| row.workspace_id == id.0));
@@ -95,12 +107,15 @@ impl EraseUser {
 struct Step {
     user_id: UserId,
     what: UserCommand,
+    precondition: Precondition,
 }
 
 impl Command for Step {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         require_self_or_service(&unit, &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
+        unit.load::<User>(home, &home.to_string()).await?;
+        self.precondition.check::<User>(&unit, &home.to_string())?;
         unit.execute::<User>(home, &home.to_string(), self.what.clone()).await?;
         unit.commit(Answer::no_content().to_text()?).await
     }
@@ -124,7 +139,9 @@ impl Command for Finish {
             match self.owned.get(&id) {
                 _ if !owner || details.kind == Kind::Personal => {}
                 Some(Fate::TransferTo(heir)) => drop(transfer(&mut unit, id, &workspace, heir).await?),
-                Some(Fate::Delete) | None => end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?,
+                Some(Fate::Delete) | None => {
+                    end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?
+                }
             }
             if details.kind == Kind::Personal && owner {
                 continue;

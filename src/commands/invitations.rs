@@ -6,7 +6,8 @@ use tenure_aggregates::invitation::{self, InvitationCommand};
 use tenure_aggregates::membership::{Entrance, Standing};
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    Authority, Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership, workspace,
+    Authority, Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership,
+    workspace,
 };
 use tenure_projections::members::find_by_email;
 
@@ -45,7 +46,8 @@ impl Command for Invite {
         let new = &self.invitation;
         let body = invite(&mut unit, id, authority, new, &self.reads).await?;
         let sequence = unit.sequence_of::<Invitation>(&new.id.to_string());
-        let mut answer = Answer::of(201, sequence, &body)?.at(format!("/v1/workspaces/{id}/invitations/{}", new.id));
+        let mut answer =
+            Answer::of(201, sequence, &body)?.at(format!("/v1/workspaces/{id}/invitations/{}", new.id));
         if !new.notify {
             answer = answer.with_secret(token(new.id, 1, String::new()));
         }
@@ -151,7 +153,8 @@ impl Command for Resend {
         self.precondition.check::<Invitation>(&unit, &stream)?;
         workspace.joinable()?;
         authority.require_grant(offer.role)?;
-        let resend = InvitationCommand::Resend { lifetime: self.lifetime, notify: self.notify, now: unit.now() };
+        let resend =
+            InvitationCommand::Resend { lifetime: self.lifetime, notify: self.notify, now: unit.now() };
         let state = unit.execute::<Invitation>(self.workspace, &stream, resend).await?;
         let mut answer = describe(&unit, self.workspace, self.id, &state)?;
         if let (false, Some(offer)) = (self.notify, state.offer()) {
@@ -188,7 +191,12 @@ impl Command for Revoke {
     }
 }
 
-fn describe(unit: &UnitOfWork, workspace: WorkspaceId, id: InvitationId, state: &Invitation) -> Result<Answer, Failure> {
+fn describe(
+    unit: &UnitOfWork,
+    workspace: WorkspaceId,
+    id: InvitationId,
+    state: &Invitation,
+) -> Result<Answer, Failure> {
     let body = resources::Invitation::from_state(workspace, id, state, unit.now());
     let body = body.ok_or(invitation::Refusal::NotFound)?;
     Answer::of(200, unit.sequence_of::<Invitation>(&id.to_string()), &body)
@@ -203,7 +211,10 @@ pub struct OpenedToken {
 
 impl OpenedToken {
     /// The invitation's workspace. A token of an invitation or a workspace that is gone is worth nothing.
-    async fn locate(self, unit: &mut UnitOfWork) -> Result<(WorkspaceId, std::sync::Arc<Workspace>), Failure> {
+    async fn locate(
+        self,
+        unit: &mut UnitOfWork,
+    ) -> Result<(WorkspaceId, std::sync::Arc<Workspace>), Failure> {
         let (state, home) = unit.locate::<Invitation>(&self.id.to_string()).await?;
         state.redeemable(self.generation)?;
         let home = home.ok_or(invitation::Refusal::TokenInvalid)?;
@@ -226,8 +237,11 @@ impl Command for Accept {
         let (id, workspace) = self.token.locate(&mut unit).await?;
         let stream = self.token.id.to_string();
         let before = unit.load::<Invitation>(id, &stream).await?;
-        let accept =
-            InvitationCommand::Accept { generation: self.token.generation, profile: profile.clone(), now: unit.now() };
+        let accept = InvitationCommand::Accept {
+            generation: self.token.generation,
+            profile: profile.clone(),
+            now: unit.now(),
+        };
         let after = unit.execute::<Invitation>(id, &stream, accept).await?;
         let member = if before == after {
             // Accepted before by the same person: the same benign answer, as long as they still are a member.
@@ -279,7 +293,8 @@ impl Command for Decline {
         };
         let (id, workspace) = self.token.locate(&mut unit).await?;
         workspace.writable()?;
-        let decline = InvitationCommand::Decline { generation: self.token.generation, profile, now: unit.now() };
+        let decline =
+            InvitationCommand::Decline { generation: self.token.generation, profile, now: unit.now() };
         unit.execute::<Invitation>(id, &self.token.id.to_string(), decline).await?;
         unit.commit(Answer::no_content().to_text()?).await
     }

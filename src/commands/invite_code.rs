@@ -6,10 +6,10 @@ use tenure_aggregates::workspace::{self, WorkspaceCommand};
 use tenure_aggregates::{Claim, Permission, Role, Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
+use super::Precondition;
 use super::authorize::{acting_user, active_user, authority};
 use super::members::{self, join};
 use super::workspaces::release;
-use super::Precondition;
 use crate::resources::{self, Answer, Secret};
 use crate::store::appender::CounterMove;
 use crate::store::retry::Command;
@@ -53,7 +53,8 @@ impl Command for IssueCode {
         let code = after.living()?.invite_code.as_ref().ok_or(workspace::Refusal::CodeInvalid)?;
         let body = resources::InviteCode::from_state(code, 0);
         let secret = Secret::InviteCode { at: String::new(), workspace: id.0, nonce: self.nonce };
-        let answer = Answer::of(200, unit.sequence_of::<Workspace>(&id.to_string()), &body)?.with_secret(secret);
+        let answer =
+            Answer::of(200, unit.sequence_of::<Workspace>(&id.to_string()), &body)?.with_secret(secret);
         unit.commit(answer.to_text()?).await
     }
 }
@@ -105,4 +106,3 @@ impl Command for JoinByCode {
         unit.commit(answer.to_text()?).await
     }
 }
-

@@ -6,7 +6,8 @@ use tenure_aggregates::membership::{Entrance, MembershipCommand, Standing};
 use tenure_aggregates::user::Profile;
 use tenure_aggregates::workspace::Details;
 use tenure_aggregates::{
-    Membership, MembershipId, Permission, Role, Time, User, UserId, Workspace, WorkspaceId, membership, workspace,
+    Membership, MembershipId, Permission, Role, Time, User, UserId, Workspace, WorkspaceId, membership,
+    workspace,
 };
 
 use super::Precondition;
@@ -106,7 +107,8 @@ impl Command for AddMember {
         let expires_at = self.expires_at.flatten();
         let state = join(&mut unit, id, &workspace, &self.user_id, role, expires_at, Entrance::Added).await?;
         let answer = describe(&unit, id, workspace.living()?, &state, Some(&profile), 201)?;
-        unit.commit(answer.at(format!("/v1/workspaces/{id}/members/{}", encode(&self.user_id))).to_text()?).await
+        unit.commit(answer.at(format!("/v1/workspaces/{id}/members/{}", encode(&self.user_id))).to_text()?)
+            .await
     }
 }
 
@@ -217,7 +219,11 @@ impl Command for RemoveMember {
         workspace.writable()?;
         let owner = workspace.owner() == Some(&self.user_id);
         let now = unit.now();
-        let command = if leaving { MembershipCommand::Leave { owner, now } } else { MembershipCommand::Remove { owner } };
+        let command = if leaving {
+            MembershipCommand::Leave { owner, now }
+        } else {
+            MembershipCommand::Remove { owner }
+        };
         change(&mut unit, id, &workspace, &self.user_id, command).await?;
         unit.commit(Answer::no_content().to_text()?).await
     }

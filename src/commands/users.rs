@@ -43,8 +43,12 @@ impl Command for ProvisionUser {
         let new = *before == User::Missing;
         if new {
             let workspace = Profile { name: self.workspace_name(&profile), ..Profile::default() };
-            let create =
-                WorkspaceCommand::Create { kind: Kind::Personal, owner_id: self.user_id.clone(), profile: workspace, now };
+            let create = WorkspaceCommand::Create {
+                kind: Kind::Personal,
+                owner_id: self.user_id.clone(),
+                profile: workspace,
+                now,
+            };
             let workspace = unit.execute::<Workspace>(home, &stream, create).await?;
             join(&mut unit, home, &workspace, &self.user_id, Role::Owner, None, Entrance::Created).await?;
         }

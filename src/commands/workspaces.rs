@@ -3,7 +3,9 @@
 use tenure_aggregates::membership::{Entrance, MembershipCommand, Standing};
 use tenure_aggregates::values::Slug;
 use tenure_aggregates::workspace::{Details, Kind, Profile, Social, WorkspaceCommand};
-use tenure_aggregates::{Claim, Membership, MembershipId, Permission, Role, UserId, Workspace, WorkspaceId, membership};
+use tenure_aggregates::{
+    Claim, Membership, MembershipId, Permission, Role, UserId, Workspace, WorkspaceId, membership,
+};
 
 use super::Precondition;
 use super::authorize::{active_user, authority};
@@ -67,7 +69,7 @@ impl CreateWorkspace {
 }
 
 /// Changes to a workspace's profile and settings: `None` leaves a field as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ChangeWorkspace {
     pub id: WorkspaceId,
     pub name: Option<String>,
@@ -110,9 +112,12 @@ impl Command for ChangeWorkspace {
                 take_slug(&mut unit, self.id, slug).await?;
             }
         }
-        let mut after = unit.execute::<Workspace>(self.id, &stream, WorkspaceCommand::ChangeProfile { profile }).await?;
+        let mut after =
+            unit.execute::<Workspace>(self.id, &stream, WorkspaceCommand::ChangeProfile { profile }).await?;
         if let Some(limit) = self.seats_limit {
-            after = unit.execute::<Workspace>(self.id, &stream, WorkspaceCommand::ChangeSeatsLimit { limit }).await?;
+            after = unit
+                .execute::<Workspace>(self.id, &stream, WorkspaceCommand::ChangeSeatsLimit { limit })
+                .await?;
             // Whoever has a seat keeps it: the limit does not go below what is used.
             let seats_limit = Some(i32::try_from(limit).unwrap_or(i32::MAX));
             unit.move_counters(CounterMove { workspace: self.id.0, seats_limit, ..CounterMove::default() });
@@ -171,9 +176,11 @@ pub async fn transfer(
 ) -> Result<std::sync::Arc<Workspace>, Failure> {
     let details = workspace.writable()?;
     let from = details.owner_id.clone();
-    let (to_stream, from_stream) = (MembershipId::of(id, to).to_string(), MembershipId::of(id, &from).to_string());
-    let handed =
-        unit.execute::<Workspace>(id, &id.to_string(), WorkspaceCommand::TransferOwnership { to: to.clone() }).await?;
+    let (to_stream, from_stream) =
+        (MembershipId::of(id, to).to_string(), MembershipId::of(id, &from).to_string());
+    let handed = unit
+        .execute::<Workspace>(id, &id.to_string(), WorkspaceCommand::TransferOwnership { to: to.clone() })
+        .await?;
     if *to == from {
         return Ok(handed);
     }
@@ -269,13 +276,23 @@ pub async fn release(unit: &mut UnitOfWork, id: WorkspaceId, claim: &str) -> Res
 }
 
 /// Answers with the workspace as the command leaves it.
-async fn describe(unit: &UnitOfWork, id: WorkspaceId, details: &Details, status: u16) -> Result<Answer, Failure> {
+async fn describe(
+    unit: &UnitOfWork,
+    id: WorkspaceId,
+    details: &Details,
+    status: u16,
+) -> Result<Answer, Failure> {
     let counters = unit.counters(id).await?;
     let body = resources::Workspace::from_state(id, details, counters, unit.now());
     Answer::of(status, unit.sequence_of::<Workspace>(&id.to_string()), &body)
 }
 
-async fn finish(unit: UnitOfWork, id: WorkspaceId, before: &Workspace, after: &Workspace) -> Result<Committed, Failure> {
+async fn finish(
+    unit: UnitOfWork,
+    id: WorkspaceId,
+    before: &Workspace,
+    after: &Workspace,
+) -> Result<Committed, Failure> {
     let mut answer = describe(&unit, id, after.living()?, 200).await?;
     if before == after {
         // Nothing changed, so neither did the time of the last change; the read model knows it.

@@ -46,15 +46,19 @@ impl VerifyingKey {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
         let message = message.as_bytes();
         let verified = match (self.algorithm, self.numbers.as_slice()) {
-            (Algorithm::RS256, [n, e]) => {
-                RsaPublicKeyComponents { n, e }.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, &signature)
-            }
+            (Algorithm::RS256, [n, e]) => RsaPublicKeyComponents { n, e }.verify(
+                &signature::RSA_PKCS1_2048_8192_SHA256,
+                message,
+                &signature,
+            ),
             (Algorithm::ES256, [x, y]) => {
                 // The uncompressed form of a point.
                 let point = [&[4], x.as_slice(), y.as_slice()].concat();
                 UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(message, &signature)
             }
-            (Algorithm::EdDSA, [x]) => UnparsedPublicKey::new(&signature::ED25519, x).verify(message, &signature),
+            (Algorithm::EdDSA, [x]) => {
+                UnparsedPublicKey::new(&signature::ED25519, x).verify(message, &signature)
+            }
             _ => return false,
         };
         verified.is_ok()

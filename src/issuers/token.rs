@@ -1,8 +1,8 @@
 //! A JWT taken apart. Nothing in here is trusted until its signature and claims are checked.
 
+use super::signature::Algorithm;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use super::signature::Algorithm;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 

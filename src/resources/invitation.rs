@@ -1,7 +1,8 @@
 //! An e-mail invitation.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tenure_aggregates::{InvitationId, Time, WorkspaceId, invitation};
+use tenure_aggregates::{InvitationId, WorkspaceId, invitation};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,14 +18,19 @@ pub struct Invitation {
     pub accepted: bool,
     /// The inviting user; none when the service itself invited.
     pub invited_by: Option<String>,
-    pub expires_at: Time,
-    pub created_at: Time,
-    pub updated_at: Time,
+    pub expires_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 impl Invitation {
     /// As it is after a command at `now`.
-    pub fn from_state(workspace: WorkspaceId, id: InvitationId, state: &invitation::Invitation, now: Time) -> Option<Self> {
+    pub fn from_state(
+        workspace: WorkspaceId,
+        id: InvitationId,
+        state: &invitation::Invitation,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
         let offer = state.offer()?;
         let status = state.status(now);
         Some(Self {
@@ -42,6 +48,23 @@ impl Invitation {
     }
 }
 
+impl Invitation {
+    pub fn from_row(row: tenure_projections::invitations::Invitation) -> Self {
+        Self {
+            id: row.invitation_id,
+            workspace_id: row.workspace_id,
+            email: row.email,
+            role: row.role,
+            accepted: row.status == "accepted",
+            status: row.status,
+            invited_by: row.invited_by,
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
 /// What the holder of a token is shown before deciding.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct InvitationPreview {
@@ -51,7 +74,7 @@ pub struct InvitationPreview {
     pub role: String,
     pub status: String,
     pub invited_by: Option<String>,
-    pub expires_at: Time,
+    pub expires_at: DateTime<Utc>,
 }
 
 /// The workspace one is invited to.

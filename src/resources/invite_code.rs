@@ -1,7 +1,8 @@
 //! The terms of an invite code.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tenure_aggregates::{Time, workspace};
+use tenure_aggregates::workspace;
 use utoipa::ToSchema;
 
 /// An invite code's terms; the code itself stands in one answer, the one that made it.
@@ -11,7 +12,7 @@ pub struct InviteCode {
     pub role: String,
     pub max_uses: Option<u32>,
     pub uses: i32,
-    pub expires_at: Option<Time>,
+    pub expires_at: Option<DateTime<Utc>>,
     /// Counts the workspace's codes; each rotation is one more.
     pub generation: u32,
 }

@@ -1,9 +1,10 @@
 //! A member of a workspace.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tenure_aggregates::membership::{Standing, Terms};
 use tenure_aggregates::user::Profile;
-use tenure_aggregates::{Role, Time, WorkspaceId};
+use tenure_aggregates::{Role, WorkspaceId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,9 +18,9 @@ pub struct Member {
     pub status: MemberStatus,
     pub email: Option<String>,
     pub name: Option<String>,
-    pub joined_at: Time,
-    pub expires_at: Option<Time>,
-    pub updated_at: Time,
+    pub joined_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
     pub is_owner: bool,
 }
 
@@ -40,7 +41,7 @@ impl Member {
         standing: Standing,
         profile: Option<&Profile>,
         is_owner: bool,
-        updated_at: Time,
+        updated_at: DateTime<Utc>,
     ) -> Self {
         let role = if is_owner { Role::Owner } else { terms.role.unowned() };
         Self {
@@ -58,6 +59,27 @@ impl Member {
             expires_at: terms.expires_at,
             updated_at,
             is_owner,
+        }
+    }
+}
+
+impl Member {
+    pub fn from_row(row: tenure_projections::members::Member) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            user_id: row.user_id,
+            role: row.role,
+            status: match row.status.as_str() {
+                "active" => MemberStatus::Active,
+                "deactivated" => MemberStatus::Deactivated,
+                _ => MemberStatus::Expired,
+            },
+            email: row.email,
+            name: row.name,
+            joined_at: row.joined_at,
+            expires_at: row.expires_at,
+            updated_at: row.updated_at,
+            is_owner: row.is_owner,
         }
     }
 }

@@ -15,4 +15,4 @@ pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};
 pub use user::{SwitcherItem, User};
-pub use workspace::{status, Seats, Social, Suspension, Workspace};
+pub use workspace::{Seats, Social, Suspension, Workspace, status};

@@ -1,5 +1,6 @@
 //! A user, and the switcher of a user's workspaces.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tenure_aggregates::user::Profile;
 use tenure_aggregates::{Time, WorkspaceId};
@@ -17,8 +18,8 @@ pub struct User {
     pub personal_workspace_id: Uuid,
     #[schema(example = "active")]
     pub status: String,
-    pub created_at: Time,
-    pub updated_at: Time,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 impl User {
@@ -51,8 +52,40 @@ pub struct SwitcherItem {
     pub status: String,
     /// The status of the user's membership.
     pub membership_status: String,
-    pub joined_at: Time,
-    pub last_used_at: Option<Time>,
-    /// Whether it is the workspace of the session that asks; without a session, the personal one.
+    pub joined_at: DateTime<Utc>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// Whether it is the workspace of the session that asks.
     pub current: bool,
+}
+
+impl User {
+    pub fn from_row(row: tenure_projections::users::User) -> Self {
+        Self {
+            user_id: row.user_id,
+            email: row.email,
+            email_verified: row.email_verified,
+            name: row.name,
+            personal_workspace_id: row.workspace_id,
+            status: row.status,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl SwitcherItem {
+    pub fn from_row(row: tenure_projections::users::SwitcherRow) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            status: super::status(row.suspended, row.archived).to_owned(),
+            kind: row.kind,
+            name: row.name,
+            slug: row.slug,
+            role: row.role,
+            membership_status: row.status,
+            joined_at: row.joined_at,
+            last_used_at: row.last_used_at,
+            current: false,
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! A workspace.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tenure_aggregates::WorkspaceId;
 use tenure_aggregates::workspace::{self, Details};
-use tenure_aggregates::{Time, WorkspaceId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -29,8 +30,8 @@ pub struct Workspace {
     pub seats: Seats,
     /// The invite code's terms, never the code.
     pub invite_code: Option<InviteCode>,
-    pub created_at: Time,
-    pub updated_at: Time,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 /// Social profiles.
@@ -48,7 +49,7 @@ pub struct Social {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Suspension {
     pub reason: Option<String>,
-    pub since: Time,
+    pub since: DateTime<Utc>,
 }
 
 /// Seats taken by active members, and how many there are.
@@ -64,7 +65,7 @@ impl Workspace {
         id: WorkspaceId,
         details: &Details,
         counters: crate::store::appender::Counters,
-        updated_at: Time,
+        updated_at: DateTime<Utc>,
     ) -> Self {
         let profile = details.profile.clone();
         Self {
@@ -80,8 +81,14 @@ impl Workspace {
             owner_id: details.owner_id.to_string(),
             status: status(details.suspension.is_some(), details.archived).to_owned(),
             suspension: details.suspension.clone().map(|s| Suspension { reason: s.reason, since: s.since }),
-            seats: Seats { used: counters.seats, limit: i32::try_from(details.seats_limit).unwrap_or(i32::MAX) },
-            invite_code: details.invite_code.as_ref().map(|code| InviteCode::from_state(code, counters.code_uses)),
+            seats: Seats {
+                used: counters.seats,
+                limit: i32::try_from(details.seats_limit).unwrap_or(i32::MAX),
+            },
+            invite_code: details
+                .invite_code
+                .as_ref()
+                .map(|code| InviteCode::from_state(code, counters.code_uses)),
             created_at: details.created_at,
             updated_at,
         }
@@ -108,5 +115,35 @@ impl From<Social> for workspace::Social {
     fn from(social: Social) -> Self {
         let Social { x, facebook, linkedin, instagram, github } = social;
         Self { x, facebook, linkedin, instagram, github }
+    }
+}
+
+impl Workspace {
+    pub fn from_row(row: tenure_projections::workspaces::Workspace) -> Self {
+        let status = row.status().to_owned();
+        Self {
+            id: row.workspace_id,
+            kind: row.kind,
+            name: row.name,
+            slug: row.slug,
+            description: row.description,
+            image_url: row.image_url,
+            website: row.website,
+            phone: row.phone,
+            social: serde_json::from_value(row.social).unwrap_or_default(),
+            owner_id: row.owner_id,
+            status,
+            suspension: row.suspended_since.map(|since| Suspension { reason: row.suspension_reason, since }),
+            seats: Seats { used: row.seats_used, limit: row.seats_limit },
+            invite_code: row.code_generation.zip(row.code_role).map(|(generation, role)| InviteCode {
+                role,
+                max_uses: row.code_max_uses.and_then(|max| u32::try_from(max).ok()),
+                uses: row.code_uses,
+                expires_at: row.code_expires_at,
+                generation: u32::try_from(generation).unwrap_or_default(),
+            }),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
     }
 }

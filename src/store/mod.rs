@@ -58,6 +58,16 @@ impl Store {
         self.heads.watch()
     }
 
+    /// How many units wait to be written.
+    pub fn queue_depth(&self) -> usize {
+        self.appender.queue_depth()
+    }
+
+    /// For reads that need a stream as the log has it.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
     /// Finishes what was queued, then stops the appender.
     pub async fn close(&self) {
         self.appender.close().await;

@@ -68,7 +68,9 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
 fn target(recorded: &Recorded) -> (&'static str, String) {
     let workspace = || recorded.workspace_id.to_string();
     match &recorded.event {
-        Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => ("invite_code", workspace()),
+        Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => {
+            ("invite_code", workspace())
+        }
         Event::Workspace(_) => ("workspace", workspace()),
         Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
         Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),

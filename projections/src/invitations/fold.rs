@@ -88,7 +88,16 @@ fn evolve(
     let id = id(recorded)?;
     let mut status = |status: &str| rows.change(&id, |row| status.clone_into(&mut row.status));
     match event {
-        E::InvitationSent { email, role, invited_by, expires_at, generation: number, notify, created_at, .. } => {
+        E::InvitationSent {
+            email,
+            role,
+            invited_by,
+            expires_at,
+            generation: number,
+            notify,
+            created_at,
+            ..
+        } => {
             let row = Row {
                 workspace_id: id.0,
                 invitation_id: id.1,

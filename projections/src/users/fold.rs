@@ -88,10 +88,11 @@ fn evolve(users: &mut Rows<Uuid, User>, recorded: &Recorded, event: &UserEvent) 
 }
 
 async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Rows<Uuid, User>, sqlx::Error> {
+    // What begins with its first event needs no row.
     let of = |recorded: &Recorded| match &recorded.event {
         Event::User(UserEvent::UserProvisioned { .. }) => None,
         Event::User(_) => Some(Uuid::from(recorded.workspace_id)),
-        Event::Workspace(_) | Event::Membership(_) | Event::Invitation(_) | Event::Claim(_) => None,
+        _ => None,
     };
     let ids: Vec<Uuid> = batch.iter().filter_map(of).collect::<BTreeSet<_>>().into_iter().collect();
     let key = |row: &User| row.workspace_id;

@@ -231,10 +231,7 @@ async fn load_lines(conn: &mut PgConnection, keys: BTreeSet<Key>) -> Result<Rows
     Ok(Rows::loaded(rows, line_key))
 }
 
-async fn load_labels(
-    conn: &mut PgConnection,
-    ids: BTreeSet<Uuid>,
-) -> Result<Rows<Uuid, Label>, sqlx::Error> {
+async fn load_labels(conn: &mut PgConnection, ids: BTreeSet<Uuid>) -> Result<Rows<Uuid, Label>, sqlx::Error> {
     if ids.is_empty() {
         return Ok(Rows::loaded([], label_key));
     }

@@ -188,7 +188,9 @@ impl Workspace {
         match event {
             E::WorkspaceProfileChanged(change) => self.change_profile(change),
             E::WorkspaceSeatsLimitChanged { seats_limit } => self.seats_limit = count(seats_limit.to),
-            E::WorkspaceOwnershipTransferred { owner_id } => owner_id.to.as_str().clone_into(&mut self.owner_id),
+            E::WorkspaceOwnershipTransferred { owner_id } => {
+                owner_id.to.as_str().clone_into(&mut self.owner_id);
+            }
             E::WorkspaceSuspended { reason, since } => {
                 self.suspended_since = Some(*since);
                 self.suspension_reason.clone_from(reason);

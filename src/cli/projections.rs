@@ -1,0 +1,64 @@
+//! `tenure projections`: where every read model stands.
+
+use sqlx::PgPool;
+use tenure_aggregates::WorkspaceId;
+
+use super::database::Database;
+use crate::config::Settings;
+use crate::database::{Role, migrate, pool};
+use crate::projector::{parked, retry_parked, status};
+
+pub(super) async fn run(settings: Settings, retry: bool) -> anyhow::Result<()> {
+    super::log_to_stderr(&settings)?;
+    let database = Database::open(&settings, true).await?;
+    let projector = pool(&database.options, Role::Projector, 2);
+    let outcome = async {
+        migrate(&database.options).await?;
+        if retry { retry_all(&projector).await } else { show(&projector).await }
+    };
+    let outcome = outcome.await;
+    projector.close().await;
+    database.close().await;
+    outcome
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+async fn show(projector: &PgPool) -> anyhow::Result<()> {
+    println!(
+        "{:<12} {:>10} {:<8} {:>7} {:>12} {:>8} {:>6}  moved at",
+        "read model", "generation", "state", "version", "position", "lag", "parked"
+    );
+    for row in status(projector).await? {
+        println!(
+            "{:<12} {:>10} {:<8} {:>7} {:>12} {:>8} {:>6}  {}",
+            row.name,
+            row.generation,
+            row.state,
+            row.version,
+            row.position,
+            row.lag,
+            row.parked,
+            row.moved_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        );
+    }
+    for stopped in parked(projector).await? {
+        println!(
+            "parked: {} of workspace {} at position {}: {}",
+            stopped.name, stopped.workspace_id, stopped.position, stopped.error
+        );
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+async fn retry_all(projector: &PgPool) -> anyhow::Result<()> {
+    let waiting = parked(projector).await?;
+    if waiting.is_empty() {
+        println!("Nothing is parked.");
+    }
+    for stopped in waiting {
+        let applied = retry_parked(projector, &stopped.name, WorkspaceId(stopped.workspace_id)).await?;
+        println!("{} of workspace {}: {applied} events applied.", stopped.name, stopped.workspace_id);
+    }
+    Ok(())
+}

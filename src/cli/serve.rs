@@ -1,0 +1,77 @@
+//! `tenure serve`: everything together, from the first line printed to the last request finished.
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::database::Database;
+use crate::config::Settings;
+use crate::http::base::server::ServerOptions;
+use crate::http::{self, base::server};
+use crate::service::Service;
+
+pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
+    super::log_to_stderr(&settings)?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Before anything takes time: an address that is taken should be said at once.
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let database = Database::open(&settings, false).await?;
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .set_buckets(&[
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0,
+        ])?
+        .install_recorder()?;
+    let service = Service::start(&settings, &database.options, Some(recorder)).await?;
+    let keeper =
+        database.embedded.clone().map(|embedded| tokio::spawn(embedded.look_after(service.stopping_token())));
+    greet(&settings, &address.to_string(), &database, &service);
+
+    let stopping = service.stopping_token();
+    let shutdown = async {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+        tracing::info!("stopping: finishing what was accepted");
+        stopping.cancel();
+    };
+    let served =
+        server::serve(listener, http::router(service.app()), ServerOptions::default(), shutdown).await;
+    service.stop().await;
+    if let Some(keeper) = keeper {
+        let _ = keeper.await;
+    }
+    database.close().await;
+    tracing::info!("stopped");
+    Ok(served?)
+}
+
+/// What a stranger needs: where it is, where the data lies, the key, and a line that works.
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+fn greet(settings: &Settings, address: &str, database: &Database, service: &Service) {
+    let data_dir = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    println!("Tenure serves on http://{address}");
+    println!("  docs          http://{address}/docs");
+    println!("  data          {}", data_dir.display());
+    match &database.embedded {
+        Some(embedded) => {
+            println!("  database      its own PostgreSQL, pid {}", embedded.server_pid().unwrap_or_default())
+        }
+        None => println!("  database      as named"),
+    }
+    match service.first_operator_key() {
+        Some(key) => println!("  operator key  {key}  (shown this once; kept in operator.key there)"),
+        None => println!("  operator key  as before; `tenure operator-key` shows it"),
+    }
+    let bearer = if settings.operator_key.is_some() {
+        "$TENURE_OPERATOR_KEY".to_owned()
+    } else {
+        format!("$(cat '{}')", settings.operator_key_file().display())
+    };
+    println!("Try:");
+    println!("  curl -H \"Authorization: Bearer {bearer}\" http://{address}/v1/permissions");
+}

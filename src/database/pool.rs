@@ -1,0 +1,66 @@
+//! Connection pools, one per role, that never hand out a connection with something left open on it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool};
+
+/// Whose rights a pool has. The login role only lends its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads tenant data, one workspace at a time.
+    Service,
+    /// Reads streams and appends to the log.
+    Appender,
+    /// Reads the log and writes the read models.
+    Projector,
+}
+
+impl Role {
+    pub const ALL: [Self; 3] = [Self::Service, Self::Appender, Self::Projector];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Service => "tenure_service",
+            Self::Appender => "tenure_appender",
+            Self::Projector => "tenure_projector",
+        }
+    }
+}
+
+/// How long a request waits for a connection before it is told to try again.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// A connection that idled longer is asked whether it still lives.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+pub fn options_of(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("tenure").disable_statement_logging())
+}
+
+/// A pool that works as `role`, connecting when first used.
+pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool {
+    let options = options.clone().options([("role", role.name()), ("statement_timeout", "30s")]);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(Duration::from_secs(300))
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                if idle.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        // sqlx loses track of a transaction whose `begin` was cancelled, and then writes that were answered with Ok
+        // are never committed: whatever a connection comes back with, it ends here.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.execute("rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
+}

@@ -1,0 +1,187 @@
+//! What every command over HTTP shares: the caller, the idempotency key, the precondition, and the answer's way out.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tenure_aggregates::WorkspaceId;
+use uuid::Uuid;
+
+use super::App;
+use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
+use super::base::problem::Problem;
+use super::caller::Caller;
+use crate::clock;
+use crate::commands::{Precondition, upkeep};
+use crate::resources::{Answer, Secret};
+use crate::secrets::{invitation_token, invite_code};
+use crate::store::idempotency::{KeyScope, RequestKey};
+use crate::store::retry::{Command, Done};
+use crate::store::{Failure, Origin, StoreError};
+
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// An authenticated request to do something.
+#[derive(Debug)]
+pub struct Act {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    pub precondition: Precondition,
+    key: Option<String>,
+    method: String,
+    path: String,
+}
+
+impl FromRequestParts<Arc<App>> for Act {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, app).await?;
+        let precondition = match IfMatch::from_request_parts(parts, app).await? {
+            IfMatch::Absent => Precondition::None,
+            IfMatch::Any => Precondition::Any,
+            IfMatch::OneOf(seen) => {
+                Precondition::OneOf(seen.into_iter().filter_map(|seen| i64::try_from(seen).ok()).collect())
+            }
+        };
+        let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
+        Ok(Self { app: app.clone(), caller, precondition, key, method, path })
+    }
+}
+
+impl Act {
+    pub fn origin(&self) -> Arc<Origin> {
+        self.caller.0.clone()
+    }
+
+    /// For requests that change nothing.
+    #[must_use]
+    pub fn without_key(self) -> Self {
+        Self { key: None, ..self }
+    }
+
+    /// The idempotency key, bound to this request; `workspace` is the one the path names.
+    pub fn key(&self, workspace: Option<WorkspaceId>, body: &[u8]) -> Option<Arc<RequestKey>> {
+        let key = self.key.clone()?;
+        let mut digest = Sha256::new();
+        for part in [self.method.as_bytes(), self.path.as_bytes(), body] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let scope = KeyScope {
+            workspace: workspace.map_or(Uuid::nil(), Uuid::from),
+            principal: self.caller.0.principal(),
+            key,
+        };
+        Some(Arc::new(RequestKey { scope, fingerprint: digest.finalize().into() }))
+    }
+
+    /// Runs a command to its end, whether or not the client stays to hear of it.
+    pub async fn run<C>(
+        &self,
+        workspace: Option<WorkspaceId>,
+        body: &[u8],
+        command: C,
+    ) -> Result<Outcome, Problem>
+    where
+        C: Command + 'static,
+    {
+        let (app, origin, key) = (self.app.clone(), self.origin(), self.key(workspace, body));
+        let started = std::time::Instant::now();
+        let done = tokio::spawn(async move {
+            let done = app.store.run(&command, origin.clone(), key.clone(), clock::now).await;
+            match done {
+                // Perhaps a seat is held by somebody whose time has come, and only nobody has recorded it yet.
+                Err(Failure::Refused(refusal)) if refusal.code == "seats_exhausted" => {
+                    match upkeep::record_expiries(&app.store, &app.projector_pool).await? {
+                        0 => Err(refusal.into()),
+                        _ => app.store.run(&command, origin, key, clock::now).await,
+                    }
+                }
+                other => other,
+            }
+        });
+        let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
+        metrics::histogram!("tenure_command_seconds").record(started.elapsed());
+        self.outcome(done)
+    }
+
+    pub fn outcome(&self, done: Done) -> Result<Outcome, Problem> {
+        let mut answer = Answer::from_text(&done.committed.answer)?;
+        for secret in std::mem::take(&mut answer.secrets) {
+            self.fill_in(&mut answer, &secret);
+        }
+        Ok(Outcome { answer, position: done.committed.position, replayed: done.replayed })
+    }
+
+    /// Makes a secret again and puts it where it belongs. It is nowhere else.
+    fn fill_in(&self, answer: &mut Answer, secret: &Secret) {
+        let (at, name, value) = match secret {
+            Secret::InvitationToken { at, invitation, generation } => (
+                at,
+                "token",
+                invitation_token::issue(&self.app.keys.invitation_token, *invitation, *generation),
+            ),
+            Secret::InviteCode { at, workspace, nonce } => {
+                (at, "code", invite_code::issue(&self.app.keys.invite_code, *workspace, *nonce))
+            }
+        };
+        if let Some(Value::Object(object)) = answer.body.as_mut().and_then(|body| body.pointer_mut(at)) {
+            object.insert(name.to_owned(), value.into());
+        }
+    }
+}
+
+/// A command's answer on its way out.
+#[derive(Debug)]
+pub struct Outcome {
+    answer: Answer,
+    pub position: i64,
+    replayed: bool,
+}
+
+impl Outcome {
+    /// Where nothing changed, the answer is the resource as it stands, which only the read model can tell.
+    pub async fn or_read<T: Serialize>(
+        mut self,
+        read: impl Future<Output = Result<(i64, T), Problem>>,
+    ) -> Result<Response, Problem> {
+        if self.answer.body.is_none() && self.answer.status == 200 {
+            let (sequence, body) = read.await?;
+            self.answer.etag = Some(sequence);
+            let body = serde_json::to_value(body).map_err(|error| StoreError::Internal(error.to_string()))?;
+            self.answer.body = Some(body);
+        }
+        Ok(self.into_response())
+    }
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let Answer { status, etag: sequence, location, body, .. } = self.answer;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        let mut response = match body {
+            Some(body) => (status, axum::Json(body)).into_response(),
+            None => status.into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(TENURE_POSITION, HeaderValue::from(self.position));
+        if let Some(sequence) = sequence.and_then(|sequence| u64::try_from(sequence).ok()) {
+            headers.insert(ETAG, etag(sequence));
+        }
+        if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+            headers.insert(LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}

@@ -1,0 +1,153 @@
+//! Validation at the door: the domain's rules for texts, said so that garde can list them all.
+
+use chrono::Duration;
+use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
+use tenure_aggregates::values::{self, Email, Invalid, Slug};
+use tenure_aggregates::{Role, UserId};
+
+type Checked = Result<(), garde::Error>;
+
+fn said(result: Result<(), Invalid>) -> Checked {
+    result.map_err(|invalid| garde::Error::new(invalid.to_string()))
+}
+
+fn fault(code: &str, detail: &str) -> garde::Error {
+    garde::Error::new(format!("{code}: {detail}"))
+}
+
+pub fn name(text: &str, (): &()) -> Checked {
+    said(values::line(text, values::NAME_MAX))
+}
+
+pub fn description(text: &str, (): &()) -> Checked {
+    said(values::paragraph(text, values::DESCRIPTION_MAX))
+}
+
+pub fn reason(text: &str, (): &()) -> Checked {
+    said(values::paragraph(text, values::REASON_MAX))
+}
+
+pub fn link(text: &str, (): &()) -> Checked {
+    said(values::link(text, values::LINK_MAX))
+}
+
+pub fn image_url(text: &str, (): &()) -> Checked {
+    said(values::link(text, values::IMAGE_URL_MAX))
+}
+
+pub fn phone(text: &str, (): &()) -> Checked {
+    said(values::line(text, values::PHONE_MAX))
+}
+
+pub fn social(text: &str, (): &()) -> Checked {
+    said(values::social(text))
+}
+
+pub fn slug(text: &str, (): &()) -> Checked {
+    said(Slug::parse(text).map(drop))
+}
+
+pub fn email(text: &str, (): &()) -> Checked {
+    said(Email::parse(text).map(drop))
+}
+
+pub fn user_id(text: &str, (): &()) -> Checked {
+    said(UserId::parse(text).map(drop))
+}
+
+pub fn role(text: &str, (): &()) -> Checked {
+    let known = || fault("unknown_role", "must be one of owner, admin, moderator, member");
+    text.parse::<Role>().map(drop).map_err(|_| known())
+}
+
+pub fn lifetime(given: &Lifetime, (): &()) -> Checked {
+    match parse_lifetime(&given.0) {
+        Some(lifetime) if (MIN_LIFETIME..=MAX_LIFETIME).contains(&lifetime) => Ok(()),
+        Some(_) => Err(fault("out_of_range", "must lie between 5 minutes and 90 days")),
+        None => Err(fault("invalid_duration", "must be seconds, or a duration such as 45m, 12h, 7d or P7D")),
+    }
+}
+
+/// A span of time: seconds (`3600`), a number with a unit (`45m`, `12h`, `7d`), or ISO 8601 (`PT12H`, `P7D`).
+pub fn parse_lifetime(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) =
+        match text.strip_prefix("PT").map(|t| (t, true)).or(text.strip_prefix('P').map(|d| (d, false))) {
+            Some((rest, clock)) => {
+                let unit = rest.chars().last()?;
+                let known = if clock { "SMH" } else { "DW" };
+                (rest, known.contains(unit).then(|| unit.to_ascii_lowercase())?)
+            }
+            None => (text, text.chars().last().filter(char::is_ascii_alphabetic).unwrap_or('s')),
+        };
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if number.len() - digits.len() > 1 || digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: i64 = digits.parse().ok()?;
+    let unit = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return None,
+    };
+    Duration::try_seconds(number.checked_mul(unit)?)
+}
+
+pub fn members_status(text: &str, (): &()) -> Checked {
+    one_of(text, &["active", "deactivated", "expired"])
+}
+
+pub fn invitation_status(text: &str, (): &()) -> Checked {
+    one_of(text, &["pending", "accepted", "declined", "revoked", "expired"])
+}
+
+fn one_of(text: &str, known: &[&str]) -> Checked {
+    if known.contains(&text) {
+        Ok(())
+    } else {
+        Err(fault("unknown_value", &format!("must be one of {}", known.join(", "))))
+    }
+}
+
+/// A lifetime as it came: a number of seconds or a text; [`lifetime`] tells whether it is one.
+#[derive(Debug, Clone, utoipa::ToSchema)]
+#[schema(value_type = String, example = "7d")]
+pub struct Lifetime(pub String);
+
+impl<'de> serde::Deserialize<'de> for Lifetime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Spoken;
+        impl serde::de::Visitor<'_> for Spoken {
+            type Value = Lifetime;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number of seconds or a duration")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Lifetime, E> {
+                Ok(Lifetime(seconds.to_string()))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Lifetime, E> {
+                Ok(Lifetime(seconds.to_string()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Lifetime, E> {
+                Ok(Lifetime(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Spoken)
+    }
+}
+
+impl Lifetime {
+    /// The span, or the default where none was given; called on what [`lifetime`] has let through.
+    pub fn or_default(given: Option<&Self>) -> Duration {
+        given
+            .and_then(|given| parse_lifetime(&given.0))
+            .unwrap_or(tenure_aggregates::invitation::DEFAULT_LIFETIME)
+    }
+}

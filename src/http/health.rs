@@ -1,0 +1,93 @@
+//! `/livez`, `/readyz` (says why not) and `/metrics`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::App;
+
+/// How far the read models may be behind before the service says it is not ready, in events.
+const TOLERABLE_LAG: i64 = 10_000;
+
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
+}
+
+/// The process answers; nothing else is asked.
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Whether requests can be served, and what is in the way. A parked workspace makes the service degraded, not unready.
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let database =
+        sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(&app.projector_pool);
+    let database = matches!(timeout(Duration::from_secs(2), database).await, Ok(Ok(_)));
+    let snapshot = app.projector.borrow().clone();
+    let stopping = app.stopping.is_cancelled();
+    let mut reasons = Vec::new();
+    if !database {
+        reasons.push("the database cannot be reached".to_owned());
+    }
+    if stopping {
+        reasons.push("the service is shutting down".to_owned());
+    }
+    if snapshot.lag > TOLERABLE_LAG {
+        reasons.push(format!("the read models are {} events behind", snapshot.lag));
+    }
+    if let Some(hole) = &snapshot.hole {
+        reasons.push(format!("positions after {} are missing from the log", hole.after));
+    }
+    if let (Some(error), true) = (&snapshot.last_error, database) {
+        reasons.push(format!("the read models cannot be moved on: {error}"));
+    }
+    let degraded = snapshot.parked > 0 || !snapshot.outdated.is_empty();
+    let status = match (reasons.is_empty(), degraded) {
+        (false, _) => "unavailable",
+        (true, true) => "degraded",
+        (true, false) => "ready",
+    };
+    let body = json!({
+        "status": status,
+        "reasons": reasons,
+        "read_models": {
+            "position": snapshot.position,
+            "lag": snapshot.lag,
+            "parked": snapshot.parked,
+            "outdated": snapshot.outdated,
+        },
+        "append_queue": app.store.queue_depth(),
+    });
+    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, axum::Json(body)).into_response()
+}
+
+async fn metrics_page(State(app): State<Arc<App>>) -> Response {
+    let Some(handle) = &app.metrics else { return StatusCode::NOT_FOUND.into_response() };
+    let mut response = handle.render().into_response();
+    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+/// Counts and times every request by its route, never by its path.
+pub async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let labels = [("route", route), ("status", response.status().as_str().to_owned())];
+    metrics::histogram!("tenure_http_request_seconds", &labels).record(started.elapsed());
+    response
+}

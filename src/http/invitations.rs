@@ -1,0 +1,290 @@
+//! `/v1/workspaces/{id}/invitations` and `/v1/invitations`: invite, list, send again, revoke; preview, accept, decline.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use garde::Validate;
+use serde::Deserialize;
+use serde_json::Value;
+use tenure_aggregates::values::Email;
+use tenure_aggregates::{InvitationId, Permission, Time, WorkspaceId};
+use tenure_projections::invitations::{self, Filter};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::App;
+use super::act::Act;
+use super::base::body::{Body, read as read_body};
+use super::base::path::Path;
+use super::base::problem::{Problem, ProblemBody};
+use super::base::query::Query;
+use super::checks;
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
+use super::look::{Look, not_found};
+use super::members::role;
+use super::problem::of_problem;
+use super::workspaces::EmptyRequest;
+use crate::commands::invitations::{
+    Accept, Decline, Invite, InviteBatch, NewInvitation, OpenedToken, Preview, Resend, Revoke,
+};
+use crate::ids;
+use crate::resources::{Invitation, InvitationPreview, Member};
+use crate::secrets::invitation_token;
+use crate::store::{Failure, StoreError};
+
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, invite))
+        .routes(routes!(invite_batch))
+        .routes(routes!(find))
+        .routes(routes!(resend))
+        .routes(routes!(revoke))
+        .routes(routes!(preview))
+        .routes(routes!(accept))
+        .routes(routes!(decline))
+}
+
+/// An invitation to be sent.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct InviteRequest {
+    #[garde(required, inner(custom(checks::email)))]
+    #[schema(required = true, value_type = String, example = "bob@example.com")]
+    email: Option<String>,
+    /// `member` by default; never above the inviter's own.
+    #[garde(inner(custom(checks::role)))]
+    role: Option<String>,
+    /// 7 days by default; 5 minutes to 90 days. Seconds, or `45m`, `12h`, `7d`, `P7D`.
+    #[garde(inner(custom(checks::lifetime)))]
+    expires_in: Option<checks::Lifetime>,
+    /// Whether the token goes out by mail (the default) or stands in this answer, once.
+    #[garde(skip)]
+    notify: Option<bool>,
+}
+
+impl InviteRequest {
+    fn into_new(self) -> Option<NewInvitation> {
+        Some(NewInvitation {
+            id: InvitationId(ids::new_v7()),
+            email: Email::parse(&self.email?).ok()?,
+            role: role(self.role.as_deref()).unwrap_or_default(),
+            lifetime: checks::Lifetime::or_default(self.expires_in.as_ref()),
+            notify: self.notify.unwrap_or(true),
+        })
+    }
+}
+
+/// Invite an e-mail address.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{workspace_id}/invitations", tag = "invitations", request_body = InviteRequest,
+    params(("workspace_id" = Uuid, Path)),
+    responses((status = 201, body = Invitation, description = "With `token` once, if `notify` is false"), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn invite(act: Act, Path(id): Path<Uuid>, body: Body<InviteRequest>) -> Result<Response, Problem> {
+    let workspace = WorkspaceId(id);
+    let invitation = body.value.into_new().ok_or_else(Problem::internal)?;
+    let command = Invite { workspace, invitation, reads: act.app.reads.clone() };
+    Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
+}
+
+/// Up to 500 invitations.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BatchRequest {
+    #[garde(required, inner(length(min = 1, max = 500)))]
+    #[schema(required = true, value_type = Vec<InviteRequest>)]
+    invitations: Option<Vec<Value>>,
+}
+
+/// Each invitation's outcome, in the order of the request.
+#[derive(Debug, serde::Serialize, ToSchema)]
+struct BatchAnswer {
+    items: Vec<BatchOutcome>,
+}
+
+#[derive(Debug, serde::Serialize, ToSchema)]
+struct BatchOutcome {
+    index: usize,
+    status: u16,
+    invitation: Option<Invitation>,
+    problem: Option<ProblemBody>,
+}
+
+/// Invite up to 500 e-mail addresses, each with its own outcome.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{workspace_id}/invitations/batch", tag = "invitations", request_body = BatchRequest,
+    params(("workspace_id" = Uuid, Path)),
+    responses((status = 200, body = BatchAnswer), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn invite_batch(act: Act, Path(id): Path<Uuid>, body: Body<BatchRequest>) -> Result<Response, Problem> {
+    let workspace = WorkspaceId(id);
+    let items = body.value.invitations.unwrap_or_default().into_iter().map(|item| {
+        let raw = serde_json::to_vec(&item).unwrap_or_default();
+        let request = read_body::<InviteRequest>(&raw).map_err(|problem| of_problem(&problem))?;
+        request.into_new().ok_or_else(|| of_problem(&Problem::internal()))
+    });
+    let command = InviteBatch { workspace, items: items.collect(), reads: act.app.reads.clone() };
+    Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    #[garde(inner(custom(checks::invitation_status)))]
+    status: Option<String>,
+    /// The whole address, compared as addresses are.
+    #[garde(inner(custom(checks::email)))]
+    email: Option<String>,
+    #[garde(inner(range(min = 1, max = MAX_LIMIT)))]
+    limit: Option<i64>,
+    #[garde(skip)]
+    cursor: Option<String>,
+}
+
+/// The invitations of a workspace, newest first.
+#[utoipa::path(
+    get, path = "/v1/workspaces/{workspace_id}/invitations", tag = "invitations", params(("workspace_id" = Uuid, Path), ListQuery),
+    responses((status = 200, body = Page<Invitation>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let mut tx = look.workspace(WorkspaceId(id), Permission::MembersInvite).await?;
+    let email = query.email.as_deref().and_then(|email| Email::parse(email).ok());
+    let filter = Filter { status: query.status.as_deref(), email: email.as_ref().map(Email::as_str) };
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let bound = [("status", query.status.clone()), ("email", query.email.clone())];
+    let scope = Scope::new(format!("/v1/workspaces/{id}/invitations"), bound);
+    let after: Option<(Time, Uuid)> = scope.open(&look.app, query.cursor.as_deref())?;
+    let rows =
+        invitations::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
+    let response = scope.page(
+        &look.app,
+        rows,
+        limit,
+        |row| (row.created_at, row.invitation_id),
+        Invitation::from_row,
+    )?;
+    Ok(look.fresh(response))
+}
+
+/// An invitation.
+#[utoipa::path(
+    get, path = "/v1/workspaces/{workspace_id}/invitations/{invitation_id}", tag = "invitations",
+    params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path)),
+    responses((status = 200, body = Invitation), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn find(look: Look, Path((id, invitation)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
+    let (sequence, body) = read(&look, WorkspaceId(id), InvitationId(invitation)).await?;
+    Ok(look.resource(sequence, &body))
+}
+
+async fn read(look: &Look, id: WorkspaceId, invitation: InvitationId) -> Result<(i64, Invitation), Problem> {
+    let mut tx = look.workspace(id, Permission::MembersInvite).await?;
+    let row = invitations::find(&mut tx, invitation, look.now).await.map_err(StoreError::from)?;
+    let row = row.ok_or_else(|| not_found("invitation"))?;
+    Ok((row.sequence, Invitation::from_row(row)))
+}
+
+/// How to send it again.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ResendRequest {
+    #[garde(skip)]
+    notify: Option<bool>,
+    /// From now; 7 days by default.
+    #[garde(inner(custom(checks::lifetime)))]
+    expires_in: Option<checks::Lifetime>,
+}
+
+/// Send an invitation again with a new token; the old one is dead.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{workspace_id}/invitations/{invitation_id}/resend", tag = "invitations", request_body = ResendRequest,
+    params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path)),
+    responses((status = 200, body = Invitation, description = "With `token` once, if `notify` is false"), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn resend(
+    act: Act,
+    Path((id, invitation)): Path<(Uuid, Uuid)>,
+    body: Body<ResendRequest>,
+) -> Result<Response, Problem> {
+    let workspace = WorkspaceId(id);
+    let command = Resend {
+        workspace,
+        id: InvitationId(invitation),
+        lifetime: checks::Lifetime::or_default(body.value.expires_in.as_ref()),
+        notify: body.value.notify.unwrap_or(true),
+        precondition: act.precondition.clone(),
+    };
+    Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
+}
+
+/// Take an invitation back.
+#[utoipa::path(
+    post, path = "/v1/workspaces/{workspace_id}/invitations/{invitation_id}/revoke", tag = "invitations",
+    params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path)),
+    responses((status = 200, body = Invitation), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn revoke(
+    act: Act,
+    Path((id, invitation)): Path<(Uuid, Uuid)>,
+    body: Body<EmptyRequest>,
+) -> Result<Response, Problem> {
+    let (workspace, invitation) = (WorkspaceId(id), InvitationId(invitation));
+    let command = Revoke { workspace, id: invitation, precondition: act.precondition.clone() };
+    let outcome = act.run(Some(workspace), &body.raw, command).await?;
+    let look = Look::after(&act.app, &act.caller, outcome.position);
+    outcome.or_read(read(&look, workspace, invitation)).await
+}
+
+/// A token, from the mail or the answer that made it.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TokenRequest {
+    #[garde(required, inner(length(bytes, min = 1, max = 255)))]
+    #[schema(required = true, value_type = String)]
+    token: Option<String>,
+}
+
+impl TokenRequest {
+    /// A token that Tenure did not make is refused before anything is looked up.
+    fn open(&self, app: &App) -> Result<OpenedToken, Problem> {
+        let opened =
+            invitation_token::open(&app.keys.invitation_token, self.token.as_deref().unwrap_or_default());
+        let (id, generation) =
+            opened.ok_or_else(|| Failure::from(tenure_aggregates::invitation::Refusal::TokenInvalid))?;
+        Ok(OpenedToken { id: InvitationId(id), generation })
+    }
+}
+
+/// What an invitation offers, for the holder of its token.
+#[utoipa::path(
+    post, path = "/v1/invitations/preview", tag = "invitations", request_body = TokenRequest,
+    responses((status = 200, body = InvitationPreview), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
+    let token = body.value.open(&act.app)?;
+    // Nothing is done, so there is nothing to repeat: no idempotency key is used up.
+    Ok(act.without_key().run(None, &body.raw, Preview { token }).await?.into_response())
+}
+
+/// Accept, as the acting user; the verified e-mail address must be the invited one.
+#[utoipa::path(
+    post, path = "/v1/invitations/accept", tag = "invitations", request_body = TokenRequest,
+    responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
+    let token = body.value.open(&act.app)?;
+    Ok(act.run(None, &body.raw, Accept { token }).await?.into_response())
+}
+
+/// Decline.
+#[utoipa::path(
+    post, path = "/v1/invitations/decline", tag = "invitations", request_body = TokenRequest,
+    responses((status = 204), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn decline(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
+    let token = body.value.open(&act.app)?;
+    Ok(act.run(None, &body.raw, Decline { token }).await?.into_response())
+}

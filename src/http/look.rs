@@ -1,0 +1,109 @@
+//! What every read over HTTP shares: the caller, how fresh it must be, who may look, and the resource's way out.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::ETAG;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tenure_aggregates::{Permission, Time, UserId, WorkspaceId, authority, workspace};
+use tenure_projections::{TenantTx, members, workspaces};
+
+use super::App;
+use super::base::conditional::{TENURE_POSITION, TenurePosition, etag};
+use super::base::problem::Problem;
+use super::caller::Caller;
+use crate::clock;
+use crate::store::origin::Actor;
+use crate::store::{Failure, StoreError};
+
+/// An authenticated request to see something.
+#[derive(Debug)]
+pub struct Look {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    pub now: Time,
+    seen: Option<i64>,
+}
+
+impl FromRequestParts<Arc<App>> for Look {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let TenurePosition(seen) = TenurePosition::from_request_parts(parts, app).await?;
+        Ok(Self { app: app.clone(), caller, now: clock::now(), seen })
+    }
+}
+
+impl Look {
+    /// A read of the same caller after a command.
+    pub fn after(app: &Arc<App>, caller: &Caller, position: i64) -> Self {
+        Self { app: app.clone(), caller: caller.clone(), now: clock::now(), seen: Some(position) }
+    }
+
+    /// A transaction on a workspace the caller may see in this way. To a stranger it looks as if there were none;
+    /// whoever may look is read in the same snapshot as what is looked at.
+    pub async fn workspace(&self, id: WorkspaceId, permission: Permission) -> Result<TenantTx, Problem> {
+        let mut tx = self.app.reads.workspace(id, self.seen).await?;
+        match &self.caller.0.actor {
+            Some(Actor::Service | Actor::System) => {
+                if workspaces::find(&mut tx).await.map_err(StoreError::from)?.is_none() {
+                    return Err(Failure::from(workspace::Refusal::NotFound).into());
+                }
+            }
+            Some(Actor::User(user)) => self.require(&mut tx, user, permission).await?,
+            None => return Err(Failure::from(workspace::Refusal::NotFound).into()),
+        }
+        Ok(tx)
+    }
+
+    async fn require(&self, tx: &mut TenantTx, user: &UserId, permission: Permission) -> Result<(), Problem> {
+        let standing = members::standing(tx, user.as_str()).await.map_err(StoreError::from)?;
+        let Some(standing) = standing.filter(|standing| standing.role.is_some()) else {
+            return Err(Failure::from(workspace::Refusal::NotFound).into());
+        };
+        match standing.active_role(self.now) {
+            Some(role) if role.allows(permission) => Ok(()),
+            _ => Err(Failure::from(authority::Refusal::PermissionDenied(permission)).into()),
+        }
+    }
+
+    /// A transaction on a user's own record, for the service and that user; to anybody else there is no such user.
+    pub async fn user(&self, user: &UserId) -> Result<TenantTx, Problem> {
+        if self.caller.user().is_some_and(|caller| caller != user) {
+            return Err(no_such_user());
+        }
+        Ok(self.app.reads.personal(WorkspaceId::personal(user), self.seen).await?)
+    }
+
+    /// The position a read is at least as fresh as.
+    fn position(&self) -> i64 {
+        self.app.reads.applied()
+    }
+
+    /// Says how fresh a list is.
+    pub fn fresh(&self, mut response: Response) -> Response {
+        response.headers_mut().insert(TENURE_POSITION, HeaderValue::from(self.position()));
+        response
+    }
+
+    pub fn resource(&self, sequence: i64, body: &impl Serialize) -> Response {
+        let mut response = (StatusCode::OK, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Ok(sequence) = u64::try_from(sequence) {
+            headers.insert(ETAG, etag(sequence));
+        }
+        self.fresh(response)
+    }
+}
+
+pub fn no_such_user() -> Problem {
+    Failure::from(tenure_aggregates::user::Refusal::NotFound).into()
+}
+
+pub fn not_found(what: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("There is no such {what}."))
+}

@@ -1,0 +1,68 @@
+//! The HTTP contract: who calls, what they ask, and how it is answered.
+//!
+//! # Layout
+//! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
+//!   [`events`], [`roles`], [`readiness`]; each holds its routes, request shapes and handlers
+//! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
+//! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
+//! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
+//! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
+
+pub mod act;
+pub mod audit_log;
+pub mod base;
+pub mod caller;
+pub mod checks;
+pub mod events;
+pub mod health;
+pub mod invitations;
+pub mod invite_code;
+pub mod list;
+pub mod look;
+pub mod members;
+pub mod openapi;
+pub mod problem;
+pub mod readiness;
+pub mod roles;
+pub mod users;
+pub mod workspaces;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::ids;
+use crate::issuers::Issuers;
+use crate::projector::Snapshot;
+use crate::reads::Reads;
+use crate::secrets::{Keys, OperatorKeyFile};
+use crate::store::Store;
+use base::envelope::{EnvelopeOptions, with_envelope};
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub struct App {
+    pub store: Store,
+    pub reads: Reads,
+    pub keys: Keys,
+    pub operator: OperatorKeyFile,
+    pub issuers: Issuers,
+    /// Reads across tenants, for upkeep only.
+    pub projector_pool: PgPool,
+    pub projector: watch::Receiver<Snapshot>,
+    pub metrics: Option<PrometheusHandle>,
+    pub stopping: CancellationToken,
+}
+
+/// Every route, in its envelope.
+pub fn router(app: Arc<App>) -> Router {
+    let (routes, document) = openapi::routes().split_for_parts();
+    let routes = Router::new().merge(routes).merge(health::routes()).with_state(app);
+    let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
+    with_envelope(router, EnvelopeOptions::new(ids::new_v7))
+}

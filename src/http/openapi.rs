@@ -1,0 +1,61 @@
+//! The OpenAPI document, made from the handlers themselves.
+
+use std::sync::Arc;
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::App;
+use super::{audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tenure",
+        description = "Who belongs to which workspace, in which role, since when and by whose hand.\n\n\
+            Every command takes `Idempotency-Key` and `If-Match` and answers `Tenure-Position`; every read takes \
+            `Tenure-Position` and is then at least that fresh. A holder of the operator key acts for a user with \
+            `Tenure-Actor`. Every refusal is a problem (RFC 9457) with a stable `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Bearer),
+    security(("bearer" = [])),
+    tags(
+        (name = "users", description = "Global identity and profile, each with a personal workspace"),
+        (name = "workspaces", description = "The tenant boundary"),
+        (name = "members", description = "Who belongs, in which role"),
+        (name = "invitations", description = "By e-mail"),
+        (name = "invite code", description = "By a code that is handed around"),
+        (name = "roles", description = "What a role allows"),
+        (name = "audit", description = "What was done, and the history itself"),
+    )
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let description = "The operator key, or a JWT of a configured issuer.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Every documented route.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(users::routes())
+        .merge(workspaces::routes())
+        .merge(readiness::routes())
+        .merge(members::routes())
+        .merge(roles::routes())
+        .merge(invitations::routes())
+        .merge(invite_code::routes())
+        .merge(audit_log::routes())
+        .merge(events::routes())
+}

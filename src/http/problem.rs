@@ -1,0 +1,104 @@
+//! The one mapping from what can keep a command from happening to an HTTP problem.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::base::problem::Problem;
+use crate::store::{Failure, Refusal, StoreError};
+
+/// The status of a refusal, by its code; a rule's refusal is 409 unless the contract says otherwise.
+fn status(code: &str) -> StatusCode {
+    match code {
+        "validation_failed" | "actor_required" | "position_in_future" | "cursor_invalid" => {
+            StatusCode::BAD_REQUEST
+        }
+        "unauthenticated" => StatusCode::UNAUTHORIZED,
+        "permission_denied" => StatusCode::FORBIDDEN,
+        "not_found" | "user_not_found" | "token_invalid" => StatusCode::NOT_FOUND,
+        "precondition_failed" => StatusCode::PRECONDITION_FAILED,
+        "idempotency_key_reused" => StatusCode::UNPROCESSABLE_ENTITY,
+        "workspace_suspended" => StatusCode::LOCKED,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, detail, permission, pointer, members } = refusal;
+        let mut problem = match pointer {
+            Some(pointer) => Self::invalid_field(pointer, "invalid", detail),
+            None => Self::new(status(code), code, detail),
+        };
+        if let Some(permission) = permission {
+            problem = problem.with("permission", permission.into());
+        }
+        for (name, value) in members {
+            problem = problem.with(name, value);
+        }
+        problem
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let nothing = "Nothing happened; try again.";
+        match error {
+            StoreError::Conflict => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "Others keep changing the same thing. Nothing happened; try again.",
+            )
+            .with_retry_after(1),
+            StoreError::Overloaded => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "More is waiting to be written than can be taken on. Nothing happened; try again.",
+            )
+            .with_retry_after(1),
+            StoreError::Behind => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The read models have not come to that position yet; try again.",
+            )
+            .with_retry_after(1),
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(%cause, "the database could not be reached");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", format!("The database cannot be reached. {nothing}"))
+                    .with_retry_after(2)
+            }
+            StoreError::OutcomeUnknown => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The connection broke while this was being written; whether it happened is not known. With the same \
+                 Idempotency-Key it is safe to try again: it happens at most once.",
+            )
+            .with("outcome", "unknown".into())
+            .with_retry_after(2),
+            StoreError::Internal(cause) | StoreError::Corrupt(cause) => {
+                tracing::error!(%cause, "a command failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Store(error) => error.into(),
+            Failure::Moved(_) | Failure::Unconfirmed | Failure::KeyTaken => StoreError::Conflict.into(),
+        }
+    }
+}
+
+/// A refusal as the outcome of one item of a batch: its status, and its problem.
+pub fn of_item(refusal: &Refusal) -> (u16, Value) {
+    let problem = Problem::from(refusal.clone());
+    (problem.status().as_u16(), of_problem(&problem))
+}
+
+/// A problem as a value, without the members that only a whole answer has.
+pub fn of_problem(problem: &Problem) -> Value {
+    serde_json::to_value(problem.body(None, None)).unwrap_or_else(|_| json!({"code": problem.code()}))
+}

@@ -1,0 +1,130 @@
+//! The tables of a generation that is being built: made like the live ones, named like them, in a schema of their own.
+
+use sqlx::PgConnection;
+use tenure_aggregates::Time;
+use tenure_projections::Registered;
+
+use super::error::Error;
+
+/// Finds the generation a rebuild left unfinished, or begins one. Runs as the tables' owner.
+pub(super) async fn begin(conn: &mut PgConnection, projection: &Registered, now: Time) -> Result<(), Error> {
+    let unfinished = sqlx::query_scalar!(
+        "select version from projection_checkpoints where name = $1 and state = 'building' for update",
+        projection.name
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    // What another version of the fold began, this one must not finish.
+    if unfinished == Some(projection.version) {
+        return Ok(());
+    }
+    discard(&mut *conn, projection).await?;
+    for table in projection.tables {
+        create_like_live(&mut *conn, table).await?;
+    }
+    sqlx::query!(
+        "insert into projection_checkpoints (name, generation, version, position, state, moved_at)
+         select $1, max(generation) + 1, $2, 0, 'building', $3 from projection_checkpoints where name = $1",
+        projection.name,
+        projection.version,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Throws away what an unfinished rebuild left.
+async fn discard(conn: &mut PgConnection, projection: &Registered) -> Result<(), Error> {
+    for table in projection.tables {
+        run(&mut *conn, format!("drop table if exists tenure_building.{table}")).await?;
+    }
+    forget_parked(&mut *conn, projection.name, "building").await?;
+    sqlx::query!(
+        "delete from projection_checkpoints where name = $1 and state = 'building'",
+        projection.name
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The same columns, checks, keys and indexes under the same names, and the same fences.
+async fn create_like_live(conn: &mut PgConnection, table: &str) -> Result<(), Error> {
+    let create = format!(
+        "create table tenure_building.{table} (like public.{table} including all excluding indexes excluding statistics)"
+    );
+    run(&mut *conn, create).await?;
+    let keys = sqlx::query!(
+        r#"select quote_ident(conname) as "name!", pg_get_constraintdef(oid) as "definition!"
+           from pg_constraint where conrelid = ('public.' || $1)::text::regclass and contype in ('p', 'u', 'x')"#,
+        table
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for key in keys {
+        let (name, definition) = (key.name, key.definition);
+        run(&mut *conn, format!("alter table tenure_building.{table} add constraint {name} {definition}"))
+            .await?;
+    }
+    let indexes = sqlx::query_scalar!(
+        r#"select replace(pg_get_indexdef(i.indexrelid), ' ON public.', ' ON tenure_building.') as "definition!"
+           from pg_index i
+           where i.indrelid = ('public.' || $1)::text::regclass
+             and not exists (select from pg_constraint c where c.conindid = i.indexrelid)"#,
+        table
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for index in indexes {
+        run(&mut *conn, index).await?;
+    }
+    run(
+        conn,
+        format!(
+            "select public.protect_tenant_table('tenure_building.{table}', 'tenure_projector',
+                                                'select, insert, update, delete')"
+        ),
+    )
+    .await
+}
+
+/// The new generation's tables and checkpoint take the live ones' place. All locks are held, all events applied.
+pub(super) async fn take_over(conn: &mut PgConnection, projection: &Registered) -> Result<(), Error> {
+    for table in projection.tables {
+        run(&mut *conn, format!("alter table public.{table} set schema tenure_retired")).await?;
+        run(&mut *conn, format!("alter table tenure_building.{table} set schema public")).await?;
+        run(&mut *conn, format!("drop table tenure_retired.{table}")).await?;
+    }
+    forget_parked(&mut *conn, projection.name, "live").await?;
+    sqlx::query!("delete from projection_checkpoints where name = $1 and state = 'live'", projection.name)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!(
+        "update projection_checkpoints set state = 'live' where name = $1 and state = 'building'",
+        projection.name
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// As the projector: row level security hides these rows even from the table's owner.
+async fn forget_parked(conn: &mut PgConnection, name: &str, state: &str) -> Result<(), Error> {
+    run(&mut *conn, "set local role tenure_projector".to_owned()).await?;
+    sqlx::query!(
+        "delete from projection_parked p using projection_checkpoints c
+         where c.name = $1 and c.state = $2 and p.name = c.name and p.generation = c.generation",
+        name,
+        state
+    )
+    .execute(&mut *conn)
+    .await?;
+    run(conn, "set local role none".to_owned()).await
+}
+
+/// Only ever names of our own tables stand in these texts.
+pub(super) async fn run(conn: &mut PgConnection, sql: String) -> Result<(), Error> {
+    sqlx::raw_sql(&sql).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The projector: moves the core read models along the log.
+//!
+//! # Layout
+//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `status.rs`: what it tells of itself
+//! - [`reader`]: the log in order, up to the first hole; `step.rs`: a stretch of it through all projections
+//! - [`checkpoint`]: where each projection stands, and who may move it
+//! - [`parking`]: workspaces that wait because of an event that cannot be applied
+//! - [`rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables
+//!
+//! Rows and checkpoints commit in one transaction, so that every event is applied exactly once whoever dies when.
+//! Any number of processes may run a projector: whoever locks the checkpoints applies the next stretch, the others
+//! follow. `applied` is true in all of them.
+
+mod building;
+pub mod checkpoint;
+mod error;
+pub mod parking;
+pub mod reader;
+pub mod rebuild;
+mod status;
+mod step;
+mod turn;
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tenure_aggregates::Time;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+pub use checkpoint::{ProjectionStatus, outdated, status};
+pub use error::Error;
+pub use parking::{Parked, parked, retry_parked};
+pub use reader::Hole;
+pub use rebuild::{Progress, rebuild};
+pub use status::{Role, Snapshot};
+
+/// Tells the time; handed in, as everywhere.
+pub type Clock = fn() -> Time;
+
+/// The shortest and the longest wait after work was done, and the wait when nothing happens.
+const EAGER: Duration = Duration::from_millis(5);
+const PATIENT: Duration = Duration::from_millis(100);
+const IDLE: Duration = Duration::from_secs(1);
+/// The longest wait after errors.
+const WEARY: Duration = Duration::from_secs(5);
+
+/// The loop, as its task owns it.
+#[derive(Debug)]
+pub struct Projector {
+    pool: PgPool,
+    clock: Clock,
+    appended: watch::Receiver<i64>,
+    shutdown: watch::Receiver<bool>,
+    applied: watch::Sender<i64>,
+    snapshot: watch::Sender<Snapshot>,
+    created: bool,
+}
+
+/// A running projector.
+#[derive(Debug)]
+pub struct Handle {
+    applied: watch::Receiver<i64>,
+    snapshot: watch::Receiver<Snapshot>,
+    task: JoinHandle<()>,
+}
+
+impl Handle {
+    /// The position all live core read models have reached.
+    pub fn applied(&self) -> watch::Receiver<i64> {
+        self.applied.clone()
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Snapshots as they change.
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.clone()
+    }
+
+    /// Waits for the loop's end, after shutdown was asked for.
+    pub async fn join(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the projector's task ended badly");
+        }
+    }
+}
+
+impl Projector {
+    /// Starts the loop. `pool` connects as `tenure_projector` and gives two connections away for good: the loop's and
+    /// the listener's. `appended` is the last position this process appended; `shutdown` turns true once.
+    pub fn spawn(
+        pool: PgPool,
+        clock: Clock,
+        appended: watch::Receiver<i64>,
+        shutdown: watch::Receiver<bool>,
+    ) -> Handle {
+        let (applied, applied_seen) = watch::channel(0);
+        let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
+        let projector = Self { pool, clock, appended, shutdown, applied, snapshot, created: false };
+        let task = tokio::spawn(projector.run());
+        Handle { applied: applied_seen, snapshot: snapshot_seen, task }
+    }
+
+    async fn run(mut self) {
+        let heard = Notify::new();
+        let (pool, mut shutdown) = (self.pool.clone(), self.shutdown.clone());
+        tokio::select! {
+            () = self.walk(&heard) => {}
+            () = listen(&pool, &heard) => {}
+            // Only backs the loop's own look at it, should a statement hang.
+            () = async { ended(&mut shutdown).await; tokio::time::sleep(WEARY).await } => {}
+        }
+    }
+
+    async fn walk(&mut self, heard: &Notify) {
+        let mut wait = EAGER;
+        while !*self.shutdown.borrow() {
+            match self.turn().await {
+                Ok(turn::Outcome::Full) => {
+                    wait = EAGER;
+                    continue;
+                }
+                Ok(turn::Outcome::Worked) => wait = EAGER,
+                // Another process is at it: what this one appended will be there in a moment.
+                Ok(turn::Outcome::Followed) if self.awaited() => wait = EAGER,
+                Ok(turn::Outcome::Followed | turn::Outcome::Nothing) => {
+                    wait = if wait < PATIENT { (wait * 2).min(PATIENT) } else { IDLE };
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    wait = (wait * 2).clamp(PATIENT, WEARY);
+                    self.pause(wait).await;
+                    continue;
+                }
+            }
+            self.rest(wait, heard).await;
+        }
+    }
+
+    /// Whether this process appended what the read models do not show yet.
+    fn awaited(&self) -> bool {
+        *self.appended.borrow() > *self.applied.borrow()
+    }
+
+    /// Until something may have been appended, or the time is up.
+    async fn rest(&mut self, wait: Duration, heard: &Notify) {
+        let news = self.appended.has_changed().unwrap_or(false);
+        self.appended.mark_unchanged();
+        if news && self.awaited() {
+            return;
+        }
+        tokio::select! {
+            () = changed(&mut self.appended) => {}
+            () = heard.notified() => {}
+            () = ended(&mut self.shutdown) => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
+    async fn pause(&mut self, wait: Duration) {
+        tokio::select! {
+            () = ended(&mut self.shutdown) => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// The next append; never, if nobody appends in this process.
+async fn changed(appended: &mut watch::Receiver<i64>) {
+    if appended.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn ended(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|over| *over).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Other processes' appends. Only a hint: whoever misses one polls.
+async fn listen(pool: &PgPool, heard: &Notify) {
+    loop {
+        let attempt = async {
+            let mut listener = PgListener::connect_with(pool).await?;
+            listener.listen("tenure_log").await?;
+            loop {
+                listener.recv().await?;
+                heard.notify_one();
+            }
+        };
+        let lost: Result<(), sqlx::Error> = attempt.await;
+        tracing::debug!(error = ?lost.err(), "not listening for appends: polling until the connection is back");
+        tokio::time::sleep(IDLE).await;
+    }
+}

@@ -1,0 +1,94 @@
+//! Reading the log in order: a bounded range, and of it only what has no hole before it.
+
+use sqlx::PgConnection;
+use tenure_projections::{Logged, Recorded, Undecodable};
+use uuid::Uuid;
+
+/// How many events one transaction takes at most.
+pub const BATCH: i64 = 5_000;
+
+/// A stretch of the log without a hole.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub events: Vec<Recorded>,
+    pub undecodable: Vec<Undecodable>,
+    /// The last position of the stretch; where it began, if it is empty.
+    pub end: i64,
+    /// The head of the log, as it stood when the stretch was read.
+    pub head: i64,
+    pub hole: Option<Hole>,
+}
+
+/// Positions that must be there and are not: an alarm. Whoever waits for them never skips them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    pub after: i64,
+    /// The next position that is there, if any is.
+    pub next: Option<i64>,
+}
+
+pub(super) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(conn).await
+}
+
+pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch, sqlx::Error> {
+    // Before the events, so that all up to here must be seen.
+    let head = head(&mut *conn).await?;
+    let rows = sqlx::query_as!(
+        Logged,
+        r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
+                  event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
+           from events where position > $1 and position <= $2 order by position"#,
+        after,
+        after + BATCH
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut stretch =
+        Stretch { events: Vec::with_capacity(rows.len()), undecodable: vec![], end: after, head, hole: None };
+    for row in rows {
+        if row.position != stretch.end + 1 {
+            stretch.hole = Some(Hole { after: stretch.end, next: Some(row.position) });
+            break;
+        }
+        stretch.end = row.position;
+        match row.decode() {
+            Ok(event) => stretch.events.push(event),
+            Err(undecodable) => stretch.undecodable.push(undecodable),
+        }
+    }
+    if stretch.end == after && stretch.hole.is_none() && head > after {
+        let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
+            .fetch_one(conn)
+            .await?;
+        // It may have come between the two looks.
+        if next != Some(after + 1) {
+            stretch.hole = Some(Hole { after, next });
+        }
+    }
+    Ok(stretch)
+}
+
+/// A workspace's events within a range of positions, after a `workspace_seq`, at most [`BATCH`].
+pub(super) async fn of_workspace(
+    conn: &mut PgConnection,
+    workspace: Uuid,
+    after_seq: i64,
+    (from, to): (i64, i64),
+) -> Result<Vec<Logged>, sqlx::Error> {
+    sqlx::query_as!(
+        Logged,
+        r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
+                  event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
+           from events
+           where workspace_id = $1 and workspace_seq > $2 and position >= $3 and position <= $4
+           order by workspace_seq limit $5"#,
+        workspace,
+        after_seq,
+        from,
+        to,
+        BATCH
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,157 @@
+//! Rebuilding read models, blue/green: a new generation is filled beside the live one, which serves meanwhile, and
+//! takes its place in one short transaction once it has caught up.
+//!
+//! The fill's transactions carry its own checkpoint: killed at any point, the next call goes on where it stood. A
+//! second rebuild of the same read model takes the first one's place; the first ends with [`Error::Moved`] or
+//! [`Error::Busy`]. Side effects are no read models and are never rebuilt.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, PgPool};
+use tenure_projections::Registered;
+use tenure_projections::projection::named;
+
+use super::Clock;
+use super::building::{begin, run, take_over};
+use super::checkpoint::{Lane, State, lock, wait_for_live};
+use super::error::{Error, poison};
+use super::reader::BATCH;
+use super::step::{Care, Step, step};
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub position: i64,
+    pub head: i64,
+}
+
+/// A rebuild may need this many attempts to get at the tables between readers.
+const SWAP_ATTEMPTS: u32 = 200;
+/// Shorter than `deadlock_timeout`: a reader in the way wins, and the swap tries again.
+const SWAP_LOCK_TIMEOUT_MS: u32 = 300;
+/// How many batches the swap applies under the lock at most; with more to do, the fill goes on first.
+const SWAP_BATCHES: u32 = 4;
+
+const BEGIN: &str =
+    "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan";
+
+/// Rebuilds the named read models together, in one pass over the log. `owner` owns the tables and may become
+/// `tenure_projector`; `projector` connects as that role. `progress` hears of every batch.
+pub async fn rebuild(
+    owner: &PgPool,
+    projector: &PgPool,
+    clock: Clock,
+    names: &[&str],
+    mut progress: impl FnMut(Progress) + Send,
+) -> Result<(), Error> {
+    let mut projections = Vec::with_capacity(names.len());
+    for name in names {
+        projections.push(named(name).ok_or_else(|| Error::Unknown((*name).to_owned()))?);
+    }
+    projections.sort_by_key(|projection| projection.name);
+    projections.dedup_by_key(|projection| projection.name);
+    // Connections of their own: nothing of the role, the search path or a dropped future comes back to a pool.
+    let mut owner = owner.acquire().await?.detach();
+    let mut filler = projector.acquire().await?.detach();
+    let mut tx = owner.begin().await?;
+    for projection in &projections {
+        begin(&mut tx, projection, clock()).await?;
+    }
+    tx.commit().await?;
+    run(&mut filler, "set search_path = tenure_building, public".to_owned()).await?;
+    for _ in 0..SWAP_ATTEMPTS {
+        fill(&mut filler, clock, &projections, &mut progress).await?;
+        match swap(&mut owner, clock, &projections).await {
+            Ok(Some(last)) => {
+                progress(last);
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(error) if error.lock_lost() => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::SwapRefused(names.join(", ")))
+}
+
+/// Applies whole batches until the rest is less than one.
+async fn fill(
+    conn: &mut PgConnection,
+    clock: Clock,
+    projections: &[&'static Registered],
+    progress: &mut (impl FnMut(Progress) + Send),
+) -> Result<(), Error> {
+    loop {
+        let done = match batch(conn, clock, projections, Care::Whole).await {
+            Err(Error::Database(error)) if poison(&error) => {
+                batch(conn, clock, projections, Care::AroundPoison).await?
+            }
+            done => done?,
+        };
+        progress(Progress { position: done.position, head: done.head });
+        if done.events < BATCH {
+            return Ok(());
+        }
+    }
+}
+
+async fn batch(
+    conn: &mut PgConnection,
+    clock: Clock,
+    projections: &[&'static Registered],
+    care: Care,
+) -> Result<Step, Error> {
+    let mut tx = conn.begin_with(BEGIN).await?;
+    let mut lanes = lock_building(&mut tx, projections).await?;
+    let done = step(&mut tx, &mut lanes, care, clock()).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+async fn lock_building(
+    conn: &mut PgConnection,
+    projections: &[&'static Registered],
+) -> Result<Vec<Lane>, Error> {
+    let names: Vec<&str> = projections.iter().map(|projection| projection.name).collect();
+    lock(conn, State::Building, &names).await
+}
+
+/// Applies the rest under the live checkpoints' lock and swaps; none if the rest was too long.
+async fn swap(
+    owner: &mut PgConnection,
+    clock: Clock,
+    projections: &[&'static Registered],
+) -> Result<Option<Progress>, Error> {
+    let names: Vec<&str> = projections.iter().map(|projection| projection.name).collect();
+    let mut tx = owner.begin().await?;
+    run(&mut tx, format!("set local lock_timeout = {SWAP_LOCK_TIMEOUT_MS}")).await?;
+    run(
+        &mut tx,
+        "set local role tenure_projector; set local search_path = tenure_building, public".to_owned(),
+    )
+    .await?;
+    wait_for_live(&mut tx, &names).await?;
+    let live = lock(&mut tx, State::Live, &names).await?;
+    let mut lanes = lock_building(&mut tx, projections).await?;
+    let mut done = None;
+    for _ in 0..SWAP_BATCHES {
+        let last = step(&mut tx, &mut lanes, Care::AroundPoison, clock()).await?;
+        done = Some(Progress { position: last.position, head: last.head });
+        if last.events == 0 {
+            break;
+        }
+        done = None;
+    }
+    run(&mut tx, "set local role none; set local search_path = public".to_owned()).await?;
+    let caught_up = lanes.iter().all(|new| live.iter().all(|old| old.position <= new.position));
+    if done.is_none() || !caught_up {
+        // What was applied is good: only the swap waits.
+        tx.commit().await?;
+        return Ok(None);
+    }
+    for projection in projections {
+        take_over(&mut tx, projection).await?;
+    }
+    tx.commit().await?;
+    Ok(done)
+}

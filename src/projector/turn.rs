@@ -1,0 +1,87 @@
+//! One round of the projector: apply the next stretch, or see how far another process has come.
+
+use super::checkpoint::{self, State, create_missing, lock, peek};
+use super::error::{Error, poison};
+use super::reader::BATCH;
+use super::step::{Care, Step, step};
+use super::{Projector, Role};
+use tenure_projections::ALL;
+
+pub(super) enum Outcome {
+    /// A full batch: there is probably more.
+    Full,
+    Worked,
+    /// Another process holds the checkpoints.
+    Followed,
+    Nothing,
+}
+
+/// The transaction carries its checkpoint, so a crash only repeats work. A batch is planned for the tables as they
+/// are: a plan made while they were empty would serve badly when they are full.
+const BEGIN: &str =
+    "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan";
+
+impl Projector {
+    pub(super) async fn turn(&mut self) -> Result<Outcome, Error> {
+        if !self.created {
+            create_missing(&self.pool, (self.clock)()).await?;
+            self.warn_of_outdated().await?;
+            self.created = true;
+        }
+        if !self.awaited() {
+            let seen = peek(&self.pool).await?;
+            self.saw(seen);
+            if seen.head <= seen.applied {
+                return Ok(Outcome::Nothing);
+            }
+        }
+        let outcome = match self.advance(Care::Whole).await {
+            Err(Error::Database(error)) if poison(&error) => self.advance(Care::AroundPoison).await,
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(step) => {
+                self.led(step);
+                Ok(match step.events {
+                    0 => Outcome::Nothing,
+                    BATCH.. => Outcome::Full,
+                    _ => Outcome::Worked,
+                })
+            }
+            Err(error) if error.lock_lost() => {
+                let seen = peek(&self.pool).await?;
+                self.saw(seen);
+                self.snapshot.send_if_modified(|now| {
+                    std::mem::replace(&mut now.role, Role::Follower) != Role::Follower
+                });
+                Ok(Outcome::Followed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn advance(&mut self, care: Care) -> Result<Step, Error> {
+        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let names = ALL.each_ref().map(|projection| projection.name);
+        let mut lanes = lock(&mut tx, State::Live, &names).await?;
+        let before: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
+        let step = step(&mut tx, &mut lanes, care, (self.clock)()).await?;
+        let after: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
+        if step.events > 0 || after > before {
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
+        self.parked_are(after);
+        Ok(step)
+    }
+
+    async fn warn_of_outdated(&self) -> Result<(), Error> {
+        let outdated = checkpoint::outdated(&self.pool).await?;
+        for name in &outdated {
+            tracing::warn!(projection = name, "this read model was written by an older version: rebuild it");
+        }
+        self.snapshot.send_modify(|now| now.outdated = outdated);
+        Ok(())
+    }
+}

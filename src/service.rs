@@ -1,0 +1,106 @@
+//! The running service without its sockets: pools, store, projector, upkeep, and how they stop.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::commands::upkeep;
+use crate::config::Settings;
+use crate::database::{Role, migrate, pool};
+use crate::http::App;
+use crate::issuers::{Issuers, JwksClient, config};
+use crate::projector::{Handle, Projector};
+use crate::reads::Reads;
+use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
+use crate::store::Store;
+
+#[derive(Debug)]
+pub struct Service {
+    app: Arc<App>,
+    projector: Handle,
+    upkeep: JoinHandle<()>,
+    stopping: CancellationToken,
+    stop_projector: watch::Sender<bool>,
+    pools: [PgPool; 3],
+    first_operator_key: Option<String>,
+}
+
+impl Service {
+    /// Prepares the database and starts everything that works on it.
+    pub async fn start(
+        settings: &Settings,
+        database: &PgConnectOptions,
+        metrics: Option<PrometheusHandle>,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&settings.data_dir)
+            .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
+        let master = MasterKey::load_or_create(&settings.master_key_file())?;
+        let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
+        let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
+        let first_operator_key = match created {
+            true => Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned()),
+            false => None,
+        };
+        let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
+        let issuers = Issuers::new(issuers, &JwksClient::new()?);
+
+        migrate(database).await?;
+        let size = settings.pool_size;
+        let service_pool = pool(database, Role::Service, size);
+        let appender_pool = pool(database, Role::Appender, size);
+        let projector_pool = pool(database, Role::Projector, 6);
+        let store = Store::open(appender_pool.clone()).await?;
+        let (stop_projector, stopped) = watch::channel(false);
+        let projector =
+            Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
+        let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
+        let stopping = CancellationToken::new();
+        let upkeep = tokio::spawn(upkeep::run(store.clone(), projector_pool.clone(), stopping.clone()));
+        let app = Arc::new(App {
+            store,
+            reads,
+            keys: Keys::from(&master),
+            operator,
+            issuers,
+            projector_pool: projector_pool.clone(),
+            projector: projector.snapshots(),
+            metrics,
+            stopping: stopping.clone(),
+        });
+        let pools = [service_pool, appender_pool, projector_pool];
+        Ok(Self { app, projector, upkeep, stopping, stop_projector, pools, first_operator_key })
+    }
+
+    pub fn app(&self) -> Arc<App> {
+        self.app.clone()
+    }
+
+    /// Cancelled when the service is to stop; whoever cancels it stops it.
+    pub fn stopping_token(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// The operator key, if this start made it.
+    pub fn first_operator_key(&self) -> Option<&str> {
+        self.first_operator_key.as_deref()
+    }
+
+    /// Writes what was accepted, lets the read models come to it, and closes everything.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        let _ = self.upkeep.await;
+        self.app.store.close().await;
+        let _ = self.stop_projector.send(true);
+        self.projector.join().await;
+        for pool in self.pools {
+            pool.close().await;
+        }
+    }
+}
