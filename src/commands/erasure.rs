@@ -14,7 +14,6 @@ use tenure_aggregates::{Membership, MembershipId, User, UserId, Workspace, Works
 use tenure_projections::users::{SwitcherRow, workspaces_of};
 
 use super::Precondition;
-use super::authorize::require_service;
 use super::members::change;
 use super::workspaces::{end, transfer};
 use crate::reads::Reads;
@@ -52,10 +51,13 @@ impl EraseUser {
         {
             return Ok(done);
         }
+        // What can be refused at once is refused before anything is written.
+        may_erase(origin.actor.as_ref(), &self.user_id)?;
+        self.check(&self.memberships(None).await?)?;
         let step = Step { user_id: self.user_id.clone(), what: UserCommand::StartErasure, precondition };
         let started = store.run(&step, origin.clone(), None, crate::clock::now).await?;
         let finish = async {
-            let rows = self.memberships(started.committed.position).await?;
+            let rows = self.memberships(Some(started.committed.position)).await?;
             self.check(&rows)?;
             let finish = Finish { user_id: self.user_id.clone(), rows, owned: self.owned.clone() };
             store.run(&finish, origin.clone(), key, crate::clock::now).await
@@ -74,9 +76,9 @@ impl EraseUser {
         }
     }
 
-    async fn memberships(&self, position: i64) -> Result<Vec<SwitcherRow>, Failure> {
+    async fn memberships(&self, position: Option<i64>) -> Result<Vec<SwitcherRow>, Failure> {
         let home = WorkspaceId::personal(&self.user_id);
-        let mut tx = self.reads.personal(home, Some(position)).await?;
+        let mut tx = self.reads.personal(home, position).await?;
         Ok(workspaces_of(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?)
     }
 
@@ -112,7 +114,7 @@ struct Step {
 
 impl Command for Step {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        require_self_or_service(&unit, &self.user_id)?;
+        may_erase(unit.origin().actor.as_ref(), &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
         unit.load::<User>(home, &home.to_string()).await?;
         self.precondition.check::<User>(&unit, &home.to_string())?;
@@ -129,7 +131,7 @@ struct Finish {
 
 impl Command for Finish {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        require_self_or_service(&unit, &self.user_id)?;
+        may_erase(unit.origin().actor.as_ref(), &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
         for row in &self.rows {
             let id = WorkspaceId(row.workspace_id);
@@ -160,11 +162,11 @@ impl Command for Finish {
     }
 }
 
-/// Users may erase themselves; to anybody else there is no such user.
-fn require_self_or_service(unit: &UnitOfWork, user: &UserId) -> Result<(), Failure> {
-    match &unit.origin().actor {
+/// Users may erase themselves, and the service anybody; to other users there is no such user.
+fn may_erase(actor: Option<&Actor>, user: &UserId) -> Result<(), Failure> {
+    match actor {
+        Some(Actor::Service | Actor::System) => Ok(()),
         Some(Actor::User(actor)) if actor == user => Ok(()),
-        Some(Actor::User(_)) => Err(user::Refusal::NotFound.into()),
-        _ => require_service(unit),
+        Some(Actor::User(_)) | None => Err(user::Refusal::NotFound.into()),
     }
 }

@@ -243,20 +243,21 @@ impl Command for Accept {
             now: unit.now(),
         };
         let after = unit.execute::<Invitation>(id, &stream, accept).await?;
-        let member = if before == after {
+        if before == after {
             // Accepted before by the same person: the same benign answer, as long as they still are a member.
             let member = membership_of(&mut unit, id, &user).await?;
             if member.standing(unit.now()) == Standing::Absent {
                 return Err(invitation::Refusal::NotPending.into());
             }
-            member
-        } else {
-            workspace.joinable()?;
-            let offer = after.offer().ok_or(invitation::Refusal::TokenInvalid)?;
-            still_permitted(&mut unit, id, &workspace, offer).await?;
-            let through = Entrance::Invitation { invitation_id: self.token.id };
-            join(&mut unit, id, &workspace, &user, offer.role, None, through).await?
-        };
+            let mut answer = members::describe(&unit, id, workspace.living()?, &member, Some(&profile), 200)?;
+            answer.body = None;
+            return unit.commit(answer.to_text()?).await;
+        }
+        workspace.joinable()?;
+        let offer = after.offer().ok_or(invitation::Refusal::TokenInvalid)?;
+        still_permitted(&mut unit, id, &workspace, offer).await?;
+        let through = Entrance::Invitation { invitation_id: self.token.id };
+        let member = join(&mut unit, id, &workspace, &user, offer.role, None, through).await?;
         let answer = members::describe(&unit, id, workspace.living()?, &member, Some(&profile), 200)?;
         unit.commit(answer.to_text()?).await
     }

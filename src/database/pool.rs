@@ -40,7 +40,11 @@ pub fn options_of(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 
 /// A pool that works as `role`, connecting when first used.
 pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool {
-    let options = options.clone().options([("role", role.name()), ("statement_timeout", "30s")]);
+    let options = options.clone().options([
+        ("role", role.name()),
+        ("statement_timeout", "30s"),
+        ("client_min_messages", "error"),
+    ]);
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)

@@ -276,7 +276,15 @@ async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem
 )]
 async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
     let token = body.value.open(&act.app)?;
-    Ok(act.run(None, &body.raw, Accept { token }).await?.into_response())
+    let outcome = act.run(None, &body.raw, Accept { token }).await?;
+    let look = Look::after(&act.app, &act.caller, outcome.position);
+    let accepted_before = async {
+        let invitation =
+            act.app.store.loader().load::<tenure_aggregates::Invitation>(&token.id.to_string()).await?;
+        let (home, user) = invitation.home.zip(act.caller.user()).ok_or_else(|| not_found("member"))?;
+        super::members::read(&look, home, user).await
+    };
+    outcome.or_read(accepted_before).await
 }
 
 /// Decline.

@@ -83,7 +83,7 @@ async fn find(look: Look, Path((id, user_id)): Path<(Uuid, String)>) -> Result<R
     Ok(look.resource(sequence, &body))
 }
 
-async fn read(look: &Look, id: WorkspaceId, user_id: &UserId) -> Result<(i64, Member), Problem> {
+pub(super) async fn read(look: &Look, id: WorkspaceId, user_id: &UserId) -> Result<(i64, Member), Problem> {
     let mut tx = look.workspace(id, Permission::MembersRead).await?;
     let row = members::find(&mut tx, user_id.as_str(), look.now).await.map_err(StoreError::from)?;
     let row = row.ok_or_else(|| not_found("member"))?;

@@ -173,7 +173,7 @@ struct Record {
 impl Record {
     fn begin(request: &Request, id: &RequestId, trace: Option<&TraceContext>) -> Self {
         let route = request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str);
-        let span = tracing::info_span!(
+        let span = tracing::debug_span!(
             "request",
             method = known_method(request.method()),
             route,
@@ -194,7 +194,7 @@ impl Record {
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), latency_ms, "answered");
         } else {
-            tracing::info!(status = status.as_u16(), latency_ms, "answered");
+            tracing::debug!(status = status.as_u16(), latency_ms, "answered");
         }
     }
 
@@ -208,7 +208,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.answered {
             let _entered = self.span.enter();
-            tracing::info!(latency_ms = self.latency_ms(), "not answered: the caller went away");
+            tracing::debug!(latency_ms = self.latency_ms(), "not answered: the caller went away");
         }
     }
 }

@@ -1,0 +1,2 @@
+//! Append.
+fn main() {}

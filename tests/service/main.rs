@@ -1,0 +1,6 @@
+//! The service's tests, over HTTP, on real PostgreSQL: one binary, one cluster, a fresh database per test.
+
+#![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
+
+mod support;
+mod tour;
