@@ -56,6 +56,12 @@ impl<K: Ord, R> Rows<K, R> {
         self.0.values().filter(|slot| slot.touched).filter_map(|slot| slot.row.as_ref()).collect()
     }
 
+    /// Of those, the ones that were there before.
+    pub(crate) fn to_rewrite(&self) -> Vec<&R> {
+        let rows = self.0.values().filter(|slot| slot.touched && slot.stored);
+        rows.filter_map(|slot| slot.row.as_ref()).collect()
+    }
+
     pub(crate) fn to_delete(&self) -> Vec<&K> {
         let gone = |slot: &Slot<R>| slot.touched && slot.stored && slot.row.is_none();
         self.0.iter().filter(|(_, slot)| gone(slot)).map(|(key, _)| key).collect()

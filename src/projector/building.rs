@@ -67,18 +67,7 @@ async fn create_like_live(conn: &mut PgConnection, table: &str) -> Result<(), Er
         run(&mut *conn, format!("alter table tenure_building.{table} add constraint {name} {definition}"))
             .await?;
     }
-    let indexes = sqlx::query_scalar!(
-        r#"select replace(pg_get_indexdef(i.indexrelid), ' ON public.', ' ON tenure_building.') as "definition!"
-           from pg_index i
-           where i.indrelid = ('public.' || $1)::text::regclass
-             and not exists (select from pg_constraint c where c.conindid = i.indexrelid)"#,
-        table
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    for index in indexes {
-        run(&mut *conn, index).await?;
-    }
+    create_indexes(&mut *conn, table, false).await?;
     run(
         conn,
         format!(
@@ -87,6 +76,36 @@ async fn create_like_live(conn: &mut PgConnection, table: &str) -> Result<(), Er
         ),
     )
     .await
+}
+
+/// Indexes that only reads within a workspace use are made when the rows are there, which is far cheaper; those the
+/// fold itself looks rows up by (across workspaces, or unique) must be there before.
+pub(super) async fn finish(conn: &mut PgConnection, projection: &Registered) -> Result<(), Error> {
+    for table in projection.tables {
+        create_indexes(&mut *conn, table, true).await?;
+        run(&mut *conn, format!("analyze tenure_building.{table}")).await?;
+    }
+    Ok(())
+}
+
+async fn create_indexes(conn: &mut PgConnection, table: &str, for_reads: bool) -> Result<(), Error> {
+    let indexes = sqlx::query_scalar!(
+        r#"select replace(replace(pg_get_indexdef(i.indexrelid), ' ON public.', ' ON tenure_building.'),
+                          'CREATE INDEX ', 'CREATE INDEX IF NOT EXISTS ') as "definition!"
+           from pg_index i
+           left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+           where i.indrelid = ('public.' || $1)::text::regclass
+             and not exists (select from pg_constraint c where c.conindid = i.indexrelid)
+             and (not i.indisunique and coalesce(a.attname = 'workspace_id', false)) = $2"#,
+        table,
+        for_reads
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for index in indexes {
+        run(&mut *conn, index).await?;
+    }
+    Ok(())
 }
 
 /// The new generation's tables and checkpoint take the live ones' place. All locks are held, all events applied.

@@ -5,7 +5,8 @@
 //! - [`reader`]: the log in order, up to the first hole; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
-//! - [`rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables
+//! - [`rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables;
+//!   `fill.rs`: its rows
 //!
 //! Rows and checkpoints commit in one transaction, so that every event is applied exactly once whoever dies when.
 //! Any number of processes may run a projector: whoever locks the checkpoints applies the next stretch, the others
@@ -14,6 +15,7 @@
 mod building;
 pub mod checkpoint;
 mod error;
+mod fill;
 pub mod parking;
 pub mod reader;
 pub mod rebuild;

@@ -1,9 +1,9 @@
 //! Rebuilding read models, blue/green: a new generation is filled beside the live one, which serves meanwhile, and
 //! takes its place in one short transaction once it has caught up.
 //!
-//! The fill's transactions carry its own checkpoint: killed at any point, the next call goes on where it stood. A
-//! second rebuild of the same read model takes the first one's place; the first ends with [`Error::Moved`] or
-//! [`Error::Busy`]. Side effects are no read models and are never rebuilt.
+//! The fill's transactions carry its own checkpoint: killed at any point, the next call goes on where it stood. Of
+//! two rebuilds of one read model at once, one ends with [`Error::Busy`] or [`Error::Moved`], and nothing is applied
+//! twice. Side effects are no read models and are never rebuilt.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tenure_projections::Registered;
 use tenure_projections::projection::named;
 
 use super::Clock;
-use super::building::{begin, run, take_over};
+use super::building::{begin, finish, run, take_over};
 use super::checkpoint::{Lane, State, lock, wait_for_live};
-use super::error::{Error, poison};
-use super::reader::BATCH;
-use super::step::{Care, Step, step};
+use super::error::Error;
+use super::fill::fill;
+use super::step::{Care, step};
 
 /// How far a rebuild is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +31,6 @@ const SWAP_ATTEMPTS: u32 = 200;
 const SWAP_LOCK_TIMEOUT_MS: u32 = 300;
 /// How many batches the swap applies under the lock at most; with more to do, the fill goes on first.
 const SWAP_BATCHES: u32 = 4;
-
-const BEGIN: &str =
-    "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// Rebuilds the named read models together, in one pass over the log. `owner` owns the tables and may become
 /// `tenure_projector`; `projector` connects as that role. `progress` hears of every batch.
@@ -50,17 +47,18 @@ pub async fn rebuild(
     }
     projections.sort_by_key(|projection| projection.name);
     projections.dedup_by_key(|projection| projection.name);
-    // Connections of their own: nothing of the role, the search path or a dropped future comes back to a pool.
+    // A connection of its own: nothing of the role, the search path or a dropped future comes back to the pool.
     let mut owner = owner.acquire().await?.detach();
-    let mut filler = projector.acquire().await?.detach();
     let mut tx = owner.begin().await?;
     for projection in &projections {
         begin(&mut tx, projection, clock()).await?;
     }
     tx.commit().await?;
-    run(&mut filler, "set search_path = tenure_building, public".to_owned()).await?;
     for _ in 0..SWAP_ATTEMPTS {
-        fill(&mut filler, clock, &projections, &mut progress).await?;
+        fill(projector, clock, &projections, &mut progress).await?;
+        for projection in &projections {
+            finish(&mut owner, projection).await?;
+        }
         match swap(&mut owner, clock, &projections).await {
             Ok(Some(last)) => {
                 progress(last);
@@ -74,41 +72,7 @@ pub async fn rebuild(
     Err(Error::SwapRefused(names.join(", ")))
 }
 
-/// Applies whole batches until the rest is less than one.
-async fn fill(
-    conn: &mut PgConnection,
-    clock: Clock,
-    projections: &[&'static Registered],
-    progress: &mut (impl FnMut(Progress) + Send),
-) -> Result<(), Error> {
-    loop {
-        let done = match batch(conn, clock, projections, Care::Whole).await {
-            Err(Error::Database(error)) if poison(&error) => {
-                batch(conn, clock, projections, Care::AroundPoison).await?
-            }
-            done => done?,
-        };
-        progress(Progress { position: done.position, head: done.head });
-        if done.events < BATCH {
-            return Ok(());
-        }
-    }
-}
-
-async fn batch(
-    conn: &mut PgConnection,
-    clock: Clock,
-    projections: &[&'static Registered],
-    care: Care,
-) -> Result<Step, Error> {
-    let mut tx = conn.begin_with(BEGIN).await?;
-    let mut lanes = lock_building(&mut tx, projections).await?;
-    let done = step(&mut tx, &mut lanes, care, clock()).await?;
-    tx.commit().await?;
-    Ok(done)
-}
-
-async fn lock_building(
+pub(super) async fn lock_building(
     conn: &mut PgConnection,
     projections: &[&'static Registered],
 ) -> Result<Vec<Lane>, Error> {

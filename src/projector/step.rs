@@ -5,7 +5,7 @@ use tenure_aggregates::Time;
 
 use super::checkpoint::{Lane, advance};
 use super::error::Error;
-use super::reader::{self, Hole};
+use super::reader::{self, Hole, Stretch};
 
 /// What a step did.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,18 @@ pub(super) async fn step(
 ) -> Result<Step, Error> {
     let from = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
     let stretch = reader::read(&mut *conn, from).await?;
+    apply(conn, lanes, &stretch, care, now).await
+}
+
+/// A stretch that begins where the hindmost lane stands, or before.
+pub(super) async fn apply(
+    conn: &mut PgConnection,
+    lanes: &mut [Lane],
+    stretch: &Stretch,
+    care: Care,
+    now: Time,
+) -> Result<Step, Error> {
+    let from = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
     for lane in &mut *lanes {
         lane.park_undecodable(&mut *conn, &stretch.undecodable, now).await?;
         match care {

@@ -18,7 +18,7 @@ pub(super) enum Outcome {
 
 /// The transaction carries its checkpoint, so a crash only repeats work. A batch is planned for the tables as they
 /// are: a plan made while they were empty would serve badly when they are full.
-const BEGIN: &str =
+pub(super) const BEGIN: &str =
     "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan";
 
 impl Projector {

@@ -2,5 +2,6 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod projector;
 mod support;
 mod tour;

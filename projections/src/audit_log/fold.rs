@@ -1,6 +1,6 @@
 //! How events become audit entries.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
 use super::action;
@@ -101,12 +101,16 @@ fn changes(name: &str, fields: Map<String, Value>) -> Value {
         if NOT_A_CHANGE.contains(&field.as_str()) {
             None
         } else if begins {
-            (!unset(&value)).then(|| (field, json!({ "from": null, "to": value })))
+            (!unset(&value)).then(|| (field, set(value)))
         } else {
             is_changed(&value).then_some((field, value))
         }
     };
     Value::Object(fields.into_iter().filter_map(change).collect())
+}
+
+fn set(to: Value) -> Value {
+    Value::Object(Map::from_iter([("from".to_owned(), Value::Null), ("to".to_owned(), to)]))
 }
 
 /// Whether the value is a `Changed<T>`.

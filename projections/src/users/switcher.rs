@@ -1,5 +1,7 @@
 //! How events become the switcher: one line per membership, in its user's personal workspace.
 
+mod write;
+
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use crate::members::effective_role;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::{Rows, column};
+use write::{delete_lines, load_labels, load_lines, spread_labels, write_labels};
 
 /// The personal workspace the line stands in, and the workspace it leads to.
 type Key = (Uuid, Uuid);
@@ -174,10 +177,11 @@ impl Switcher {
         }
         delete_lines(conn, &self.lines.to_delete()).await?;
         self.upsert_lines(conn).await?;
-        write_labels(conn, &self.labels.to_write()).await
+        write_labels(conn, &self.labels.to_write()).await?;
+        spread_labels(conn, &self.labels.to_rewrite()).await
     }
 
-    /// A line is born with its workspace's label as it is after the batch; later labels come by [`write_labels`].
+    /// A line is born with its workspace's label as it is after the batch; later labels come by [`spread_labels`].
     async fn upsert_lines(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let lines = self.lines.to_write();
         if lines.is_empty() {
@@ -212,96 +216,4 @@ impl Switcher {
         .await?;
         Ok(())
     }
-}
-
-async fn load_lines(conn: &mut PgConnection, keys: BTreeSet<Key>) -> Result<Rows<Key, Line>, sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(Rows::loaded([], line_key));
-    }
-    let (personal, member_of): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
-    let rows = sqlx::query_as!(
-        Line,
-        "select workspace_id, member_of, recorded_role, is_owner, deactivated, joined_at, expires_at
-         from user_workspaces where (workspace_id, member_of) in (select * from unnest($1::uuid[], $2::uuid[]))",
-        &personal,
-        &member_of
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(Rows::loaded(rows, line_key))
-}
-
-async fn load_labels(conn: &mut PgConnection, ids: BTreeSet<Uuid>) -> Result<Rows<Uuid, Label>, sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(Rows::loaded([], label_key));
-    }
-    let ids: Vec<Uuid> = ids.into_iter().collect();
-    let rows = sqlx::query_as!(
-        Label,
-        "select workspace_id, kind, name, slug, suspended, archived from workspace_labels
-         where workspace_id = any($1)",
-        &ids
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(Rows::loaded(rows, label_key))
-}
-
-async fn delete_lines(conn: &mut PgConnection, keys: &[&Key]) -> Result<(), sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "delete from user_workspaces
-         where (workspace_id, member_of) in (select * from unnest($1::uuid[], $2::uuid[]))",
-        &column(keys, |(personal, _)| *personal),
-        &column(keys, |(_, member_of)| *member_of)
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn write_labels(conn: &mut PgConnection, rows: &[&Label]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let id = column(rows, |row| row.workspace_id);
-    let kind = column(rows, |row| row.kind.as_str());
-    let name = column(rows, |row| row.name.as_str());
-    let slug = column(rows, |row| row.slug.as_deref());
-    let suspended = column(rows, |row| row.suspended);
-    let archived = column(rows, |row| row.archived);
-    sqlx::query!(
-        "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
-         on conflict (workspace_id) do update set
-             kind = excluded.kind, name = excluded.name, slug = excluded.slug, suspended = excluded.suspended,
-             archived = excluded.archived",
-        &id,
-        &kind as _,
-        &name as _,
-        &slug as _,
-        &suspended,
-        &archived
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "update user_workspaces u
-         set kind = l.kind, name = l.name, slug = l.slug, suspended = l.suspended, archived = l.archived
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
-              l (member_of, kind, name, slug, suspended, archived)
-         where u.member_of = l.member_of and (u.kind, u.name, u.slug, u.suspended, u.archived)
-               is distinct from (l.kind, l.name, l.slug, l.suspended, l.archived)",
-        &id,
-        &kind as _,
-        &name as _,
-        &slug as _,
-        &suspended,
-        &archived
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

@@ -1,0 +1,124 @@
+//! Filling new generations: one task reads and decodes the log, and each read model applies it on a connection of its
+//! own, so that no core waits for another.
+
+use std::sync::Arc;
+
+use sqlx::{Connection, PgConnection, PgPool};
+use tenure_projections::Registered;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Clock;
+use super::building::run;
+use super::error::{Error, poison};
+use super::reader::{self, BATCH, Stretch};
+use super::rebuild::{Progress, lock_building};
+use super::step::{Care, apply};
+use super::turn::BEGIN;
+
+/// How many stretches may lie read and not applied yet.
+const AHEAD: usize = 2;
+
+/// Moves the building generations along the log until less than a batch is left.
+///
+/// Dropped, it leaves nothing half-done: its tasks end with it, and their connections close.
+pub(super) async fn fill(
+    projector: &PgPool,
+    clock: Clock,
+    projections: &[&'static Registered],
+    progress: &mut (impl FnMut(Progress) + Send),
+) -> Result<(), Error> {
+    let mut tasks = JoinSet::new();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let (mut lanes, mut reached) = (Vec::new(), Vec::new());
+    for (at, projection) in projections.iter().copied().enumerate() {
+        let mut conn = projector.acquire().await?.detach();
+        run(&mut conn, "set search_path = tenure_building, public".to_owned()).await?;
+        reached.push(position(&mut conn, projection).await?);
+        let (stretches, mine) = mpsc::channel(AHEAD);
+        lanes.push(stretches);
+        let told = told.clone();
+        tasks.spawn(follow(conn, clock, projection, mine, move |progress| told.send((at, progress)).is_ok()));
+    }
+    drop(told);
+    let from = reached.iter().copied().min().unwrap_or_default();
+    tasks.spawn(read(projector.acquire().await?.detach(), from, lanes));
+    while let Some((at, now)) = tells.recv().await {
+        reached[at] = now.position;
+        let position = reached.iter().copied().min().unwrap_or_default();
+        // Told once per stretch: when the last of them has it.
+        if position == now.position {
+            progress(Progress { position, head: now.head });
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|_| Error::Database(sqlx::Error::WorkerCrashed))??;
+    }
+    Ok(())
+}
+
+async fn position(conn: &mut PgConnection, projection: &Registered) -> Result<i64, Error> {
+    let position = sqlx::query_scalar!(
+        "select position from projection_checkpoints where name = $1 and state = 'building'",
+        projection.name
+    )
+    .fetch_optional(conn)
+    .await?;
+    position.ok_or(Error::Moved)
+}
+
+/// The log never changes, so it may be read ahead, outside of the transactions that apply it.
+async fn read(
+    mut conn: PgConnection,
+    mut from: i64,
+    lanes: Vec<mpsc::Sender<Arc<Stretch>>>,
+) -> Result<(), Error> {
+    loop {
+        let stretch = Arc::new(reader::read(&mut conn, from).await?);
+        let last = stretch.end - from < BATCH;
+        from = stretch.end;
+        for lane in &lanes {
+            // A lane that is gone tells why itself.
+            if lane.send(Arc::clone(&stretch)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+async fn follow(
+    mut conn: PgConnection,
+    clock: Clock,
+    projection: &'static Registered,
+    mut stretches: mpsc::Receiver<Arc<Stretch>>,
+    tell: impl Fn(Progress) -> bool,
+) -> Result<(), Error> {
+    while let Some(stretch) = stretches.recv().await {
+        let done = match one(&mut conn, clock, projection, &stretch, Care::Whole).await {
+            Err(Error::Database(error)) if poison(&error) => {
+                one(&mut conn, clock, projection, &stretch, Care::AroundPoison).await?
+            }
+            done => done?,
+        };
+        tell(done);
+    }
+    Ok(())
+}
+
+async fn one(
+    conn: &mut PgConnection,
+    clock: Clock,
+    projection: &'static Registered,
+    stretch: &Stretch,
+    care: Care,
+) -> Result<Progress, Error> {
+    let mut tx = conn.begin_with(BEGIN).await?;
+    let mut lanes = lock_building(&mut tx, &[projection]).await?;
+    apply(&mut tx, &mut lanes, stretch, care, clock()).await?;
+    tx.commit().await?;
+    let position = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
+    Ok(Progress { position, head: stretch.head })
+}

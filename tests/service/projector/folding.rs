@@ -1,0 +1,168 @@
+//! The folds themselves: borders of batches do not matter, and the rows say what the aggregates say.
+
+use tenure_aggregates::authority::Authority;
+use tenure_aggregates::membership::Standing;
+use tenure_aggregates::{Role, WorkspaceId};
+use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, users, workspaces};
+
+use super::database::{Database, assert_same};
+use super::history::History;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_borders_of_batches_do_not_matter() {
+    let db = Database::new().await;
+    for seed in 1..=6 {
+        let mut history = History::of(seed, 300);
+        let events = history.decoded();
+        let at_once = db.fold(&events, || usize::MAX).await;
+        assert_same(&at_once, &db.fold(&events, || 1).await, &format!("seed {seed}, one by one"));
+        assert_same(
+            &at_once,
+            &db.fold(&events, || 1 + history.below(20)).await,
+            &format!("seed {seed}, at random"),
+        );
+        for (table, rows) in &at_once {
+            assert!(!rows.is_empty() || table == "deactivated_members", "seed {seed}: no rows in {table}");
+        }
+    }
+    db.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_say_what_the_aggregates_say() {
+    let db = Database::new().await;
+    for seed in 11..=14 {
+        let mut history = History::of(seed, 600);
+        let events = history.decoded();
+        db.append(&history.events).await;
+        db.fold(&events, || 1 + history.below(60)).await;
+        compare(&db, &history).await;
+        sqlx::raw_sql(
+            "set session_replication_role = replica; truncate events; set session_replication_role = origin",
+        )
+        .execute(&db.owner)
+        .await
+        .unwrap();
+    }
+    db.remove().await;
+}
+
+async fn compare(db: &Database, history: &History) {
+    for (id, workspace) in &history.workspaces {
+        let mut tx = TenantTx::begin(&db.service, *id).await.unwrap();
+        let row = workspaces::find(&mut tx).await.unwrap();
+        let everybody =
+            members::list(&mut tx, &members::Filter::default(), None, 500, history.now).await.unwrap();
+        let Ok(details) = workspace.living() else {
+            assert_eq!((row, everybody.len()), (None, 0), "{id} was deleted");
+            continue;
+        };
+        let row = row.unwrap();
+        assert_eq!((&row.name, row.owner_id.as_str()), (&details.profile.name, details.owner_id.as_str()));
+        let status = (details.suspension.is_some(), details.archived);
+        assert_eq!((row.suspended_since.is_some(), row.archived), status);
+        assert_eq!(row.code_generation, details.invite_code.as_ref().map(|c| c.generation.cast_signed()));
+        let here = || history.memberships.iter().filter(|(key, _)| key.0 == *id);
+        let seats = here().filter(|(_, m)| m.takes_seat()).count();
+        assert_eq!(usize::try_from(row.seats_used).unwrap(), seats, "seats of {id}");
+        assert_eq!(everybody.len(), here().filter(|(_, m)| m.terms().is_some()).count());
+        assert_eq!(everybody.iter().filter(|m| m.is_owner).count(), 1, "one owner");
+        for ((_, user), membership) in here() {
+            let found = members::find(&mut tx, user.as_str(), history.now).await.unwrap();
+            let standing = members::standing(&mut tx, user.as_str()).await.unwrap().unwrap();
+            let authority = Authority::of(workspace, membership, user, history.now);
+            match standing.active_role(history.now) {
+                Some(role) => assert_eq!(authority, Authority::Member(role), "{user} in {id}"),
+                None => assert!(matches!(authority, Authority::Lapsed | Authority::Stranger)),
+            }
+            let status = match membership.standing(history.now) {
+                Standing::Absent => None,
+                Standing::Active => Some("active"),
+                Standing::Deactivated => Some("deactivated"),
+                Standing::Expired => Some("expired"),
+            };
+            assert_eq!(found.as_ref().map(|m| m.status.as_str()), status);
+            let profile = history.users[user].active().ok();
+            if let Some(found) = found {
+                assert_eq!(found.name, profile.and_then(|p| p.name.clone()));
+                assert_eq!(found.role == Role::Owner.as_str(), found.is_owner);
+            }
+        }
+        for ((_, invitation), state) in history.invitations.iter().filter(|(key, _)| key.0 == *id) {
+            let row = invitations::find(&mut tx, *invitation, history.now).await.unwrap();
+            let status = row.map_or("missing".to_owned(), |row| row.status);
+            assert_eq!(status, state.status(history.now));
+        }
+        let events = log::page(&mut tx, 0, 10_000).await.unwrap();
+        let entries = audit_log::list(&mut tx, &audit_log::Filter::default(), None, 10_000).await.unwrap();
+        let newest_first: Vec<i64> = events.iter().rev().map(|event| event.workspace_seq).collect();
+        assert_eq!(entries.iter().map(|entry| entry.workspace_seq).collect::<Vec<_>>(), newest_first);
+        assert!(entries.iter().all(|entry| !entry.changes.to_string().contains("hash")), "no code's hash");
+        tx.close().await.unwrap();
+    }
+    for (user, state) in &history.users {
+        let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
+        let row = users::find(&mut tx).await.unwrap().unwrap();
+        let lines = users::workspaces_of(&mut tx, history.now).await.unwrap();
+        let Ok(profile) = state.active() else {
+            assert_eq!((row.status.as_str(), row.email, row.name, lines.len()), ("erased", None, None, 0));
+            continue;
+        };
+        assert_eq!(
+            row.email.as_deref(),
+            profile.email.as_ref().map(tenure_aggregates::values::Email::as_str)
+        );
+        assert_eq!(lines[0].workspace_id, WorkspaceId::personal(user).0, "the personal workspace first");
+        let mut expected: Vec<_> = history
+            .memberships
+            .iter()
+            .filter(|((w, u), m)| u == user && m.terms().is_some() && history.workspaces[w].living().is_ok())
+            .map(|((w, _), _)| (w.0, history.workspaces[w].living().unwrap().profile.name.clone()))
+            .collect();
+        let mut found: Vec<_> = lines.into_iter().map(|line| (line.workspace_id, line.name)).collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "the switcher of {user}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_filter_and_page() {
+    let db = Database::new().await;
+    let mut history = History::new(5);
+    let owner = history.provision();
+    let team = history.create_team(&owner);
+    for _ in 0..9 {
+        let user = history.provision();
+        history.join(team, &user, Role::Moderator);
+    }
+    db.append(&history.events).await;
+    db.fold(&history.decoded(), || usize::MAX).await;
+    let mut tx = TenantTx::begin(&db.service, team).await.unwrap();
+    let now = history.now;
+    let (mut seen, mut after) = (vec![], None);
+    loop {
+        let after_row = after.as_ref().map(|(at, id): &(_, String)| (*at, id.as_str()));
+        let page = members::list(&mut tx, &members::Filter::default(), after_row, 4, now).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.joined_at, last.user_id.clone()));
+        seen.extend(page.into_iter().map(|member| member.user_id));
+    }
+    assert_eq!(seen, (0..10).map(|number| format!("user-{number}")).collect::<Vec<_>>());
+    let count =
+        async |tx: &mut TenantTx, filter| members::list(tx, &filter, None, 500, now).await.unwrap().len();
+    let q = |q| members::Filter { q: Some(q), ..Default::default() };
+    assert_eq!(count(&mut tx, members::Filter { role: Some("owner"), ..Default::default() }).await, 1);
+    assert_eq!(count(&mut tx, members::Filter { status: Some("expired"), ..Default::default() }).await, 0);
+    assert_eq!(count(&mut tx, q("USER-3@EXAMPLE")).await, 1);
+    assert_eq!(count(&mut tx, q("%")).await, 0, "no wildcards");
+    assert_eq!(count(&mut tx, q("_")).await, 0, "no wildcards");
+    assert_eq!(members::find_by_email(&mut tx, "user-3@example.org", now).await.unwrap().len(), 1);
+    let action = |action| audit_log::Filter { action: Some(action), ..Default::default() };
+    let entries = audit_log::list(&mut tx, &action("membership.*"), None, 500).await.unwrap();
+    assert_eq!((entries.len(), entries[0].target_id.as_str()), (10, "user-9"));
+    assert_eq!(audit_log::list(&mut tx, &action("workspace.created"), None, 500).await.unwrap().len(), 1);
+    assert_eq!(audit_log::list(&mut tx, &action("workspace.%"), None, 500).await.unwrap().len(), 0);
+    tx.close().await.unwrap();
+    db.remove().await;
+}
