@@ -21,7 +21,11 @@ impl Figures {
             values.sort_by(f64::total_cmp);
             values[values.len() / 2]
         };
-        Self { per_second: middle(|f| f.per_second), p50_ms: middle(|f| f.p50_ms), p99_ms: middle(|f| f.p99_ms) }
+        Self {
+            per_second: middle(|f| f.per_second),
+            p50_ms: middle(|f| f.p50_ms),
+            p99_ms: middle(|f| f.p99_ms),
+        }
     }
 }
 

@@ -56,7 +56,11 @@ impl Plan {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(run(Plan::from_args()));
 }
 
@@ -98,7 +102,9 @@ async fn run(plan: Plan) {
 }
 
 fn print_table(figures: &BTreeMap<(Mode, usize, Writer), Vec<Figures>>) {
-    println!("| streams | in flight | writer | commands/s | p50 ms | p99 ms | commands vs stock | p99 vs stock |");
+    println!(
+        "| streams | in flight | writer | commands/s | p50 ms | p99 ms | commands vs stock | p99 vs stock |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for ((mode, concurrency, writer), runs) in figures {
         let this = Figures::median(runs);

@@ -32,7 +32,10 @@ pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration) -> Fig
         let framework = framework.clone();
         async move {
             match mode {
-                Mode::New => framework.execute(&uuid::Uuid::from_u128(rand::random()).to_string(), start()).await.expect("written"),
+                Mode::New => framework
+                    .execute(&uuid::Uuid::from_u128(rand::random()).to_string(), start())
+                    .await
+                    .expect("written"),
                 Mode::Hot => retried(&framework, client, n).await,
             }
         }
@@ -55,11 +58,15 @@ pub fn start() -> MembershipCommand {
 /// Another end each time, so that every command records an event.
 pub fn change(client: usize, n: u64) -> MembershipCommand {
     let seconds = i64::try_from(n).unwrap_or(0) * 1_000 + i64::try_from(client).unwrap_or(0);
-    let expires_at = Some(tenure::clock::now() + chrono::Duration::days(365) + chrono::Duration::seconds(seconds));
+    let expires_at =
+        Some(tenure::clock::now() + chrono::Duration::days(365) + chrono::Duration::seconds(seconds));
     MembershipCommand::ChangeExpiry { expires_at, owner: false, now: tenure::clock::now() }
 }
 
-type Framework = CqrsFramework<Membership, postgres_es::PostgresEventStore<Membership>>;
+type Framework = CqrsFramework<
+    Membership,
+    cqrs_es::persist::PersistedEventStore<postgres_es::PostgresEventRepository, Membership>,
+>;
 
 /// What a user of the stock writer has to do by hand.
 async fn retried(framework: &Framework, client: usize, n: u64) {

@@ -30,7 +30,11 @@ impl Command for Write {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         if self.new {
             unit.begin_stream::<Membership>(&self.stream);
-            unit.move_counters(CounterMove { workspace: self.workspace.0, seats: 1, ..CounterMove::default() });
+            unit.move_counters(CounterMove {
+                workspace: self.workspace.0,
+                seats: 1,
+                ..CounterMove::default()
+            });
         }
         unit.execute::<Membership>(self.workspace, &self.stream, self.command.clone()).await?;
         unit.commit(r#"{"status":204}"#.to_owned()).await
@@ -49,8 +53,13 @@ pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration, keyed:
     let appender = pool(&database, Role::Appender, 16);
     let store = Store::open(appender.clone()).await.expect("the log");
     let user = UserId::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("an id");
-    let origin = Arc::new(Origin { actor: Some(Actor::User(user)), via: Some("operator".into()), ..Origin::default() });
-    let workspaces: Arc<Vec<WorkspaceId>> = Arc::new((0..HOT).map(|_| WorkspaceId(tenure::ids::new_v7())).collect());
+    let origin = Arc::new(Origin {
+        actor: Some(Actor::User(user)),
+        via: Some("operator".into()),
+        ..Origin::default()
+    });
+    let workspaces: Arc<Vec<WorkspaceId>> =
+        Arc::new((0..HOT).map(|_| WorkspaceId(tenure::ids::new_v7())).collect());
     for (at, workspace) in workspaces.iter().enumerate() {
         let write = Write { workspace: *workspace, stream: format!("hot-{at}"), new: true, command: start() };
         store.run(&write, origin.clone(), None, tenure::clock::now).await.expect("a stream");
@@ -66,7 +75,9 @@ pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration, keyed:
                     let stream = Uuid::from_u128(rand::random()).to_string();
                     Write { workspace, stream, new: true, command: start() }
                 }
-                Mode::Hot => Write { workspace, stream: format!("hot-{at}"), new: false, command: change(client, n) },
+                Mode::Hot => {
+                    Write { workspace, stream: format!("hot-{at}"), new: false, command: change(client, n) }
+                }
             };
             let key = keyed.then(|| {
                 let key = Uuid::from_u128(rand::random()).to_string();
