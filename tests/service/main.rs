@@ -2,5 +2,9 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod conditions;
+mod conventions;
+mod cursors;
+mod idempotency;
 mod support;
 mod tour;
