@@ -2,6 +2,11 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod bad_input;
+mod conditions;
+mod conventions;
+mod cursors;
+mod idempotency;
 mod projector;
 mod support;
 mod tour;

@@ -1,6 +1,8 @@
 //! Helpers that speak the domain.
 
 pub mod cluster;
+pub mod contract;
 pub mod service;
 
+pub use contract::Acme;
 pub use service::{TestService, User};
