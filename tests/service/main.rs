@@ -2,5 +2,6 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod embedded_postgres;
 mod support;
 mod tour;
