@@ -6,6 +6,7 @@ mod bad_input;
 mod conditions;
 mod conventions;
 mod cursors;
+mod embedded_postgres;
 mod idempotency;
 mod projector;
 mod support;
