@@ -7,5 +7,7 @@ mod conditions;
 mod conventions;
 mod cursors;
 mod idempotency;
+mod people;
+mod resources;
 mod support;
 mod tour;
