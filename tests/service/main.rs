@@ -1,21 +1,21 @@
 //! The service's tests, over HTTP, on real PostgreSQL: one binary, one cluster, a fresh database per test.
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "helpers of tests are tests"
-)]
 
+mod audit;
 mod bad_input;
 mod conditions;
 mod conventions;
 mod cursors;
 mod embedded_postgres;
+mod history;
 mod idempotency;
+mod people;
 mod projector;
+mod random_input;
 mod readme;
+mod resources;
+mod secrets;
+mod snapshots;
 mod support;
 mod tour;
