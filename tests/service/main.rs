@@ -2,6 +2,9 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod isolation;
+mod permissions;
 mod projector;
 mod support;
+mod tokens;
 mod tour;

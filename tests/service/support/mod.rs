@@ -1,6 +1,10 @@
 //! Helpers that speak the domain.
 
 pub mod cluster;
+pub mod issuer;
+pub mod log;
+pub mod model;
+pub mod routes;
 pub mod service;
 
-pub use service::{TestService, User};
+pub use service::{Answer, TestService, User};
