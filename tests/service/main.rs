@@ -2,7 +2,9 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod invitations;
 mod isolation;
+mod joining;
 mod permissions;
 mod projector;
 mod support;

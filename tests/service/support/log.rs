@@ -1,10 +1,10 @@
 //! The log as it stands, decoded, for tests that look behind the answers.
 
 use sqlx::{Connection, PgConnection, Row};
-use tenure_aggregates::{Time, WorkspaceId};
+use tenure_aggregates::Time;
 use tenure_projections::recorded::{Logged, Recorded};
 
-use super::TestService;
+use super::{Answer, TestService};
 
 /// Every event there is, in the order of positions.
 pub async fn events(service: &TestService) -> Vec<Recorded> {
@@ -43,7 +43,8 @@ pub async fn head(service: &TestService) -> i64 {
     head
 }
 
-/// A workspace's id as the events hold it.
-pub fn workspace_id(text: &str) -> WorkspaceId {
-    WorkspaceId(text.parse().unwrap())
+/// The position an answer was told.
+#[track_caller]
+pub fn position(answer: &Answer) -> i64 {
+    answer.header("tenure-position").unwrap_or_else(|| panic!("no position: {answer:?}")).parse().unwrap()
 }
