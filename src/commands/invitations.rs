@@ -35,6 +35,7 @@ pub struct Invite {
     pub workspace: WorkspaceId,
     pub invitation: NewInvitation,
     pub reads: Reads,
+    pub precondition: Precondition,
 }
 
 impl Command for Invite {
@@ -42,6 +43,7 @@ impl Command for Invite {
         let id = self.workspace;
         let (workspace, authority) = authority(&mut unit, id).await?;
         authority.require(Permission::MembersInvite)?;
+        self.precondition.check_new()?;
         workspace.joinable()?;
         let new = &self.invitation;
         let body = invite(&mut unit, id, authority, new, &self.reads).await?;
@@ -95,6 +97,7 @@ pub struct InviteBatch {
     /// In the order of the request; what was malformed carries its problem already.
     pub items: Vec<Result<NewInvitation, Value>>,
     pub reads: Reads,
+    pub precondition: Precondition,
 }
 
 impl Command for InviteBatch {
@@ -102,6 +105,7 @@ impl Command for InviteBatch {
         let id = self.workspace;
         let (workspace, authority) = authority(&mut unit, id).await?;
         authority.require(Permission::MembersInvite)?;
+        self.precondition.check_new()?;
         workspace.joinable()?;
         let mut outcomes = Vec::with_capacity(self.items.len());
         let mut secrets = Vec::new();
@@ -228,6 +232,8 @@ impl OpenedToken {
 #[derive(Debug, Clone)]
 pub struct Accept {
     pub token: OpenedToken,
+    /// On the invitation.
+    pub precondition: Precondition,
 }
 
 impl Command for Accept {
@@ -237,6 +243,7 @@ impl Command for Accept {
         let (id, workspace) = self.token.locate(&mut unit).await?;
         let stream = self.token.id.to_string();
         let before = unit.load::<Invitation>(id, &stream).await?;
+        self.precondition.check::<Invitation>(&unit, &stream)?;
         let accept = InvitationCommand::Accept {
             generation: self.token.generation,
             profile: profile.clone(),
@@ -284,6 +291,8 @@ async fn still_permitted(
 #[derive(Debug, Clone)]
 pub struct Decline {
     pub token: OpenedToken,
+    /// On the invitation.
+    pub precondition: Precondition,
 }
 
 impl Command for Decline {
@@ -293,10 +302,13 @@ impl Command for Decline {
             None => None,
         };
         let (id, workspace) = self.token.locate(&mut unit).await?;
+        let stream = self.token.id.to_string();
+        unit.load::<Invitation>(id, &stream).await?;
+        self.precondition.check::<Invitation>(&unit, &stream)?;
         workspace.writable()?;
         let decline =
             InvitationCommand::Decline { generation: self.token.generation, profile, now: unit.now() };
-        unit.execute::<Invitation>(id, &self.token.id.to_string(), decline).await?;
+        unit.execute::<Invitation>(id, &stream, decline).await?;
         unit.commit(Answer::no_content().to_text()?).await
     }
 }

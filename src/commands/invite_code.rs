@@ -3,11 +3,11 @@
 use tenure_aggregates::claim::ClaimCommand;
 use tenure_aggregates::membership::Entrance;
 use tenure_aggregates::workspace::{self, WorkspaceCommand};
-use tenure_aggregates::{Claim, Permission, Role, Time, Workspace, WorkspaceId};
+use tenure_aggregates::{Claim, Membership, MembershipId, Permission, Role, Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, authority};
+use super::authorize::{acting_user, active_user, authority, membership};
 use super::members::{self, join};
 use super::workspaces::release;
 use crate::resources::{self, Answer, Secret};
@@ -84,6 +84,8 @@ impl Command for DisableCode {
 #[derive(Debug, Clone)]
 pub struct JoinByCode {
     pub hash: String,
+    /// On the membership, which there may have been before.
+    pub precondition: Precondition,
 }
 
 impl Command for JoinByCode {
@@ -94,6 +96,8 @@ impl Command for JoinByCode {
         let id = claim.holder().ok_or(workspace::Refusal::CodeInvalid)?;
         let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
         let code = workspace.redeem_code(&self.hash, unit.now())?.clone();
+        membership(&mut unit, id, &user).await?;
+        self.precondition.check::<Membership>(&unit, &MembershipId::of(id, &user).to_string())?;
         let through = Entrance::InviteCode { generation: code.generation };
         let member = join(&mut unit, id, &workspace, &user, code.role, None, through).await?;
         unit.move_counters(CounterMove {

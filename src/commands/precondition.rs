@@ -20,12 +20,18 @@ impl Precondition {
         let holds = match self {
             Self::None => true,
             Self::Any => sequence > 0,
-            Self::OneOf(sequences) => sequences.contains(&sequence),
+            Self::OneOf(sequences) => sequence > 0 && sequences.contains(&sequence),
         };
-        if holds {
-            return Ok(());
-        }
-        let detail = "The resource has changed since: get it again, then decide again.";
-        Err(Refusal::new("precondition_failed", detail).into())
+        if holds { Ok(()) } else { Err(lost()) }
     }
+
+    /// For a command that makes something new: nobody has seen that yet.
+    pub fn check_new(&self) -> Result<(), Failure> {
+        if *self == Self::None { Ok(()) } else { Err(lost()) }
+    }
+}
+
+fn lost() -> Failure {
+    let detail = "The resource has changed since: get it again, then decide again.";
+    Refusal::new("precondition_failed", detail).into()
 }

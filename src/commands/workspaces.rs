@@ -23,12 +23,14 @@ pub struct CreateWorkspace {
     /// Only the service may name an owner other than the acting user, and must name one if nobody acts.
     pub owner_id: Option<UserId>,
     pub profile: Profile,
+    pub precondition: Precondition,
 }
 
 impl Command for CreateWorkspace {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let owner = self.owner(&unit)?;
         active_user(&mut unit, &owner).await?;
+        self.precondition.check_new()?;
         let stream = self.id.to_string();
         unit.begin_stream::<Workspace>(&stream);
         unit.begin_stream::<Membership>(&MembershipId::of(self.id, &owner).to_string());

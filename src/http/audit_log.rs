@@ -18,6 +18,7 @@ use super::App;
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
 use super::base::query::Query;
+use super::checks;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::Look;
 use crate::store::StoreError;
@@ -106,10 +107,10 @@ struct ListQuery {
     #[garde(inner(length(chars, min = 1, max = 255)))]
     target: Option<String>,
     /// At or after this time.
-    #[garde(skip)]
+    #[garde(inner(custom(checks::instant)))]
     from: Option<DateTime<Utc>>,
     /// Before this time.
-    #[garde(skip)]
+    #[garde(inner(custom(checks::instant)))]
     to: Option<DateTime<Utc>>,
     #[garde(inner(range(min = 1, max = MAX_LIMIT)))]
     limit: Option<i64>,

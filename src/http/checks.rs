@@ -1,9 +1,9 @@
 //! Validation at the door: the domain's rules for texts, said so that garde can list them all.
 
-use chrono::Duration;
+use chrono::{Datelike, Duration};
 use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
-use tenure_aggregates::{Role, UserId};
+use tenure_aggregates::{Role, Time, UserId};
 
 type Checked = Result<(), garde::Error>;
 
@@ -94,6 +94,15 @@ pub fn parse_lifetime(text: &str) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_seconds(number.checked_mul(unit)?)
+}
+
+/// An instant of RFC 3339, whose years have four digits; the database cannot hold all that lies beyond.
+pub fn instant(time: &Time, (): &()) -> Checked {
+    if (0..=9999).contains(&time.year()) {
+        Ok(())
+    } else {
+        Err(fault("out_of_range", "must lie in the years 0000 to 9999"))
+    }
 }
 
 pub fn members_status(text: &str, (): &()) -> Checked {

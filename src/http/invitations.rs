@@ -85,7 +85,12 @@ impl InviteRequest {
 async fn invite(act: Act, Path(id): Path<Uuid>, body: Body<InviteRequest>) -> Result<Response, Problem> {
     let workspace = WorkspaceId(id);
     let invitation = body.value.into_new().ok_or_else(Problem::internal)?;
-    let command = Invite { workspace, invitation, reads: act.app.reads.clone() };
+    let command = Invite {
+        workspace,
+        invitation,
+        reads: act.app.reads.clone(),
+        precondition: act.precondition.clone(),
+    };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
 }
 
@@ -125,7 +130,12 @@ async fn invite_batch(act: Act, Path(id): Path<Uuid>, body: Body<BatchRequest>) 
         let request = read_body::<InviteRequest>(&raw).map_err(|problem| of_problem(&problem))?;
         request.into_new().ok_or_else(|| of_problem(&Problem::internal()))
     });
-    let command = InviteBatch { workspace, items: items.collect(), reads: act.app.reads.clone() };
+    let command = InviteBatch {
+        workspace,
+        items: items.collect(),
+        reads: act.app.reads.clone(),
+        precondition: act.precondition.clone(),
+    };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
 }
 
@@ -276,7 +286,7 @@ async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem
 )]
 async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
     let token = body.value.open(&act.app)?;
-    let outcome = act.run(None, &body.raw, Accept { token }).await?;
+    let outcome = act.run(None, &body.raw, Accept { token, precondition: act.precondition.clone() }).await?;
     let look = Look::after(&act.app, &act.caller, outcome.position);
     let accepted_before = async {
         let invitation =
@@ -294,5 +304,8 @@ async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem>
 )]
 async fn decline(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
     let token = body.value.open(&act.app)?;
-    Ok(act.run(None, &body.raw, Decline { token }).await?.into_response())
+    Ok(act
+        .run(None, &body.raw, Decline { token, precondition: act.precondition.clone() })
+        .await?
+        .into_response())
 }

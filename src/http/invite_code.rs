@@ -39,7 +39,7 @@ struct IssueRequest {
     #[garde(inner(range(min = 1, max = 1_000_000_000)))]
     max_uses: Option<u32>,
     /// Never by default.
-    #[garde(skip)]
+    #[garde(inner(custom(checks::instant)))]
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -95,6 +95,6 @@ struct JoinRequest {
 async fn join(act: Act, body: Body<JoinRequest>) -> Result<Response, Problem> {
     let code = invite_code::normalise(body.value.code.as_deref().unwrap_or_default());
     let code = code.ok_or_else(|| Problem::from(Failure::from(workspace::Refusal::CodeInvalid)))?;
-    let command = JoinByCode { hash: invite_code::hash(&code) };
+    let command = JoinByCode { hash: invite_code::hash(&code), precondition: act.precondition.clone() };
     Ok(act.run(None, &body.raw, command).await?.into_response())
 }

@@ -99,7 +99,7 @@ struct AddRequest {
     role: Option<String>,
     /// When the membership runs out by itself; never by default.
     #[serde(default, deserialize_with = "double_option")]
-    #[garde(skip)]
+    #[garde(inner(inner(custom(checks::instant))))]
     #[schema(value_type = Option<DateTime<Utc>>)]
     expires_at: Option<Option<DateTime<Utc>>>,
 }
@@ -135,7 +135,7 @@ struct EditRequest {
     #[garde(inner(custom(checks::role)))]
     role: Option<String>,
     #[serde(default, deserialize_with = "double_option")]
-    #[garde(skip)]
+    #[garde(inner(inner(custom(checks::instant))))]
     #[schema(value_type = Option<DateTime<Utc>>)]
     expires_at: Option<Option<DateTime<Utc>>>,
 }

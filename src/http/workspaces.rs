@@ -103,6 +103,7 @@ async fn create(act: Act, body: Body<CreateRequest>) -> Result<Response, Problem
             phone: request.phone,
             social: Social { x, facebook, linkedin, instagram, github }.into(),
         },
+        precondition: act.precondition.clone(),
     };
     Ok(act.run(None, &body.raw, command).await?.into_response())
 }

@@ -49,11 +49,20 @@ impl Default for Queues {
 
 impl Queues {
     async fn line_up(&self, stream: &StreamKey) -> MutexGuard<'_, ()> {
+        self.line(stream).lock().await
+    }
+
+    /// Whether somebody stands in line for the stream, so that barging in would only make both lose time.
+    pub(super) fn is_contended(&self, stream: &StreamKey) -> bool {
+        self.line(stream).try_lock().is_err()
+    }
+
+    fn line(&self, stream: &StreamKey) -> &Mutex<()> {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
         #[allow(clippy::cast_possible_truncation, reason = "only the remainder counts")]
         let line = hasher.finish() as usize % self.0.len();
-        self.0[line].lock().await
+        &self.0[line]
     }
 }
 
@@ -70,7 +79,8 @@ impl Store {
         let mut use_cache = true;
         let mut in_line: Option<(StreamKey, MutexGuard<'_, ()>)> = None;
         for attempt in 0..ATTEMPTS {
-            let unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), use_cache);
+            let unit =
+                UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), use_cache, in_line.is_some());
             let used_cache = unit.used_cache();
             match command.decide(unit).await {
                 Ok(committed) => return Ok(Done { committed, replayed: false }),

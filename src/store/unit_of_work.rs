@@ -30,6 +30,8 @@ pub struct UnitOfWork {
     now: Time,
     /// Whether states kept in this process may be used, or everything is read from the database.
     use_cache: bool,
+    /// Whether this attempt has stood in line for a contended stream.
+    in_line: bool,
     used_cache: Arc<AtomicBool>,
     /// Streams known to be new.
     begun: Vec<StreamKey>,
@@ -51,6 +53,7 @@ impl UnitOfWork {
         key: Option<Arc<RequestKey>>,
         now: Time,
         use_cache: bool,
+        in_line: bool,
     ) -> Self {
         let append = Append::new(store.heads.position(), now);
         Self {
@@ -59,6 +62,7 @@ impl UnitOfWork {
             key,
             now,
             use_cache,
+            in_line,
             used_cache: Arc::default(),
             begun: Vec::new(),
             append,
@@ -189,6 +193,12 @@ impl UnitOfWork {
                 return Err(Failure::Unconfirmed);
             }
             return Ok(Committed { position: self.store.heads.position(), answer });
+        }
+        let contended = |event: &&NewEvent| self.store.queues.is_contended(&event.stream);
+        if !self.in_line
+            && let Some(event) = self.append.events.iter().find(contended)
+        {
+            return Err(Failure::Moved(event.stream.clone()));
         }
         self.append.key =
             self.key.as_ref().map(|key| NewKey { request: key.clone(), answer: answer.clone() });

@@ -2,6 +2,12 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod bad_input;
+mod conditions;
+mod conventions;
+mod cursors;
+mod embedded_postgres;
+mod idempotency;
 mod invitations;
 mod isolation;
 mod joining;

@@ -1,10 +1,14 @@
 //! Helpers that speak the domain.
 
 pub mod cluster;
+pub mod contract;
+pub mod invariants;
 pub mod issuer;
 pub mod log;
 pub mod model;
+pub mod process;
 pub mod routes;
 pub mod service;
 
+pub use contract::Acme;
 pub use service::{Answer, TestService, User};
