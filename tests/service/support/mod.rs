@@ -3,8 +3,12 @@
 pub mod cluster;
 pub mod contract;
 pub mod invariants;
+pub mod issuer;
+pub mod log;
+pub mod model;
 pub mod process;
+pub mod routes;
 pub mod service;
 
 pub use contract::Acme;
-pub use service::{TestService, User};
+pub use service::{Answer, TestService, User};

@@ -79,6 +79,12 @@ impl TestService {
         self.drop_database().await;
     }
 
+    /// Stops one of several services on a database, which stays.
+    pub async fn leave(mut self) {
+        self.service.take().unwrap().stop().await;
+        (&mut self.server).await.unwrap().unwrap();
+    }
+
     async fn drop_database(&self) {
         let name = self.database.get_database().unwrap();
         let mut admin = self.database.clone().database("postgres").connect().await.unwrap();

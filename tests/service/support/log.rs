@@ -1,0 +1,50 @@
+//! The log as it stands, decoded, for tests that look behind the answers.
+
+use sqlx::{Connection, PgConnection, Row};
+use tenure_aggregates::Time;
+use tenure_projections::recorded::{Logged, Recorded};
+
+use super::{Answer, TestService};
+
+/// Every event there is, in the order of positions.
+pub async fn events(service: &TestService) -> Vec<Recorded> {
+    let mut connection = PgConnection::connect_with(&service.database).await.unwrap();
+    let sql =
+        "select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
+                      event_version, payload::text payload, metadata::text metadata, recorded_at
+               from events order by position";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let logged = Logged {
+                position: row.get("position"),
+                workspace_id: row.get("workspace_id"),
+                workspace_seq: row.get("workspace_seq"),
+                aggregate_type: row.get("aggregate_type"),
+                aggregate_id: row.get("aggregate_id"),
+                sequence: row.get("sequence"),
+                event_type: row.get("event_type"),
+                event_version: row.get("event_version"),
+                payload: row.get("payload"),
+                metadata: row.get("metadata"),
+                recorded_at: row.get::<Time, _>("recorded_at"),
+            };
+            logged.decode().unwrap()
+        })
+        .collect()
+}
+
+/// The last position of the log.
+pub async fn head(service: &TestService) -> i64 {
+    let mut connection = PgConnection::connect_with(&service.database).await.unwrap();
+    let head = sqlx::query_scalar("select position from log_head").fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    head
+}
+
+/// The position an answer was told.
+#[track_caller]
+pub fn position(answer: &Answer) -> i64 {
+    answer.header("tenure-position").unwrap_or_else(|| panic!("no position: {answer:?}")).parse().unwrap()
+}

@@ -1,0 +1,216 @@
+//! Every route of the contract, what it needs and what it may do: the table that the generated tests go through.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Answer, User};
+
+/// One route. `{…}` in path and body stand for the ids of a [`Place`].
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub method: Method,
+    pub template: &'static str,
+    pub body: Option<&'static str>,
+    pub needs: Needs,
+    /// Where it still may write although the workspace is suspended or archived.
+    pub even: Even,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Permission(&'static str),
+    /// The operator's service itself.
+    Service,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Even {
+    /// A read: always.
+    Read,
+    /// Only while the workspace is active.
+    Active,
+    /// Also while archived.
+    Archived,
+    /// Always.
+    Always,
+}
+
+/// What the placeholders stand for.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    pub workspace: String,
+    pub user: String,
+    pub invitation: String,
+    pub other: String,
+}
+
+impl Place {
+    pub fn fill(&self, text: &str) -> String {
+        text.replace("{workspace_id}", &self.workspace)
+            .replace("{user_id}", &self.user)
+            .replace("{invitation_id}", &self.invitation)
+            .replace("{role}", "admin")
+            .replace("{other}", &self.other)
+    }
+}
+
+impl Route {
+    pub fn mutates(&self) -> bool {
+        self.even != Even::Read
+    }
+
+    pub fn body_at(&self, place: &Place) -> Option<Value> {
+        self.body.map(|body| serde_json::from_str(&place.fill(body)).unwrap())
+    }
+
+    pub async fn ask(&self, caller: &User<'_>, place: &Place) -> Answer {
+        let request = caller.request(self.method.clone(), &place.fill(self.template));
+        match self.body_at(place) {
+            Some(body) => Answer::of(request.json(&body)).await,
+            None => Answer::of(request).await,
+        }
+    }
+}
+
+/// Every route below `/v1/workspaces/{workspace_id}`.
+pub fn workspace_routes() -> Vec<Route> {
+    use Even::{Active, Always, Archived, Read};
+    use Needs::Service;
+    let p = Needs::Permission;
+    let (get, post, put, patch, delete) =
+        (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    let route = |method: &Method, template, body, needs, even| Route {
+        method: method.clone(),
+        template,
+        body,
+        needs,
+        even,
+    };
+    let some = Some;
+    vec![
+        route(&get, "/v1/workspaces/{workspace_id}", None, p("workspace:read"), Read),
+        route(
+            &patch,
+            "/v1/workspaces/{workspace_id}",
+            some(r#"{"name":"Renamed"}"#),
+            p("workspace:update"),
+            Active,
+        ),
+        route(&patch, "/v1/workspaces/{workspace_id}", some(r#"{"seats":{"limit":99}}"#), Service, Active),
+        route(&delete, "/v1/workspaces/{workspace_id}", None, p("workspace:delete"), Archived),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/transfer-ownership",
+            some(r#"{"to":"{user_id}"}"#),
+            p("workspace:transfer"),
+            Active,
+        ),
+        route(&post, "/v1/workspaces/{workspace_id}/suspend", some(r#"{"reason":"late"}"#), Service, Always),
+        route(&post, "/v1/workspaces/{workspace_id}/resume", some("{}"), Service, Always),
+        route(&post, "/v1/workspaces/{workspace_id}/archive", None, p("workspace:delete"), Archived),
+        route(&post, "/v1/workspaces/{workspace_id}/restore", None, p("workspace:delete"), Archived),
+        route(&get, "/v1/workspaces/{workspace_id}/readiness", None, p("workspace:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/members", None, p("members:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/members/{user_id}", None, p("members:read"), Read),
+        route(
+            &put,
+            "/v1/workspaces/{workspace_id}/members/{other}",
+            some(r#"{"role":"member"}"#),
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &put,
+            "/v1/workspaces/{workspace_id}/members/{user_id}",
+            some(r#"{"role":"moderator"}"#),
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &patch,
+            "/v1/workspaces/{workspace_id}/members/{user_id}",
+            some(r#"{"role":"moderator"}"#),
+            p("members:update"),
+            Active,
+        ),
+        route(&delete, "/v1/workspaces/{workspace_id}/members/{user_id}", None, p("members:remove"), Active),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/members/{user_id}/deactivate",
+            some("{}"),
+            p("members:update"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/members/{user_id}/reactivate",
+            None,
+            p("members:update"),
+            Active,
+        ),
+        route(&get, "/v1/workspaces/{workspace_id}/roles", None, p("members:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/roles/{role}", None, p("members:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/invitations", None, p("members:invite"), Read),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/invitations",
+            some(r#"{"email":"new@example.com"}"#),
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/invitations/batch",
+            some(r#"{"invitations":[{"email":"new@example.com"}]}"#),
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &get,
+            "/v1/workspaces/{workspace_id}/invitations/{invitation_id}",
+            None,
+            p("members:invite"),
+            Read,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/invitations/{invitation_id}/resend",
+            some("{}"),
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/invitations/{invitation_id}/revoke",
+            None,
+            p("members:invite"),
+            Active,
+        ),
+        route(
+            &put,
+            "/v1/workspaces/{workspace_id}/invite-code",
+            some(r#"{"role":"member"}"#),
+            p("members:invite"),
+            Active,
+        ),
+        route(&delete, "/v1/workspaces/{workspace_id}/invite-code", None, p("members:invite"), Active),
+        route(&get, "/v1/workspaces/{workspace_id}/audit-log", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/events", None, p("audit:read"), Read),
+    ]
+}
+
+/// The documented routes that name no workspace in their path, and those that need no credential.
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("get", "/v1/permissions"),
+    ("get", "/v1/users/{user_id}"),
+    ("put", "/v1/users/{user_id}"),
+    ("delete", "/v1/users/{user_id}"),
+    ("post", "/v1/users/{user_id}/erase"),
+    ("get", "/v1/users/{user_id}/workspaces"),
+    ("post", "/v1/workspaces"),
+    ("get", "/v1/workspaces/by-slug/{slug}"),
+    ("post", "/v1/invitations/preview"),
+    ("post", "/v1/invitations/accept"),
+    ("post", "/v1/invitations/decline"),
+    ("post", "/v1/join"),
+];
