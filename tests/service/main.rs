@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 
+mod crashes;
 mod embedded_postgres;
+mod starting;
 mod support;
 mod tour;
