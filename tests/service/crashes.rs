@@ -279,9 +279,10 @@ async fn postgresql_cannot_be_reached_for_a_while() {
     let load = Load::begin(3, &serving.url, &key);
     tokio::time::sleep(Duration::from_millis(200)).await;
     // Nobody gets in any more, and everybody is thrown out.
-    let dirs: String = sqlx::query_scalar("show unix_socket_directories").fetch_one(&admin).await.unwrap();
-    let socket = std::path::PathBuf::from(dirs.trim_matches('"'))
-        .join(format!(".s.PGSQL.{}", admin.connect_options().get_port()));
+    let dir: String = sqlx::query_scalar("show unix_socket_directories").fetch_one(&admin).await.unwrap();
+    let files = std::fs::read_dir(dir.trim_matches('"')).unwrap().flatten().map(|entry| entry.path());
+    let mut sockets = files.filter(|path| path.extension().is_some_and(|end| end != "lock"));
+    let socket = sockets.next().unwrap();
     let aside = socket.with_extension("aside");
     std::fs::rename(&socket, &aside).unwrap();
     admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'")

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod embedded_postgres;
+mod log;
 mod starting;
 mod support;
 mod tour;
