@@ -279,13 +279,18 @@ async fn postgresql_cannot_be_reached_for_a_while() {
     let load = Load::begin(3, &serving.url, &key);
     tokio::time::sleep(Duration::from_millis(200)).await;
     // Nobody gets in any more, and everybody is thrown out.
-    let dir: String = sqlx::query_scalar("show unix_socket_directories").fetch_one(&admin).await.unwrap();
-    let files = std::fs::read_dir(dir.trim_matches('"')).unwrap().flatten().map(|entry| entry.path());
-    let mut sockets = files.filter(|path| path.extension().is_some_and(|end| end != "lock"));
+    let mut inside = admin.acquire().await.unwrap().detach();
+    let dir = sqlx::query_scalar::<_, String>("show unix_socket_directories").fetch_one(&mut inside).await;
+    let files = std::fs::read_dir(dir.unwrap().trim_matches('"')).unwrap().flatten();
+    let mut sockets = files.map(|file| file.path()).filter(|path| path.extension().unwrap() != "lock");
     let socket = sockets.next().unwrap();
     let aside = socket.with_extension("aside");
     std::fs::rename(&socket, &aside).unwrap();
-    admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'")
+    inside
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where pid <> pg_backend_pid() and backend_type = 'client backend'",
+        )
         .await
         .unwrap();
     let away = Instant::now();

@@ -5,6 +5,7 @@
 mod crashes;
 mod embedded_postgres;
 mod log;
+mod projections;
 mod starting;
 mod support;
 mod tour;
