@@ -193,7 +193,7 @@ async fn an_invitation_is_worth_what_its_sender_may_still_give() {
                 ada.post(&format!("{path}/deactivate"), json!({})).await.expect(StatusCode::OK);
             }
             _ => {
-                let soon = chrono::Utc::now() + Duration::from_millis(60);
+                let soon = tenure::clock::now() + Duration::from_millis(60);
                 ada.patch(&path, json!({"expires_at": soon})).await.expect(StatusCode::OK);
                 tokio::time::sleep(Duration::from_millis(70)).await;
             }
