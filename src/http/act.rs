@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::App;
 use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
+use super::base::query::NoQuery;
 use super::caller::Caller;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
@@ -43,6 +44,7 @@ impl FromRequestParts<Arc<App>> for Act {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
+        NoQuery::from_request_parts(parts, app).await?;
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, app).await?;
         let precondition = match IfMatch::from_request_parts(parts, app).await? {
             IfMatch::Absent => Precondition::None,
