@@ -44,9 +44,10 @@ impl Service {
         let master = MasterKey::load_or_create(&settings.master_key_file())?;
         let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
         let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
-        let first_operator_key = match created {
-            true => Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned()),
-            false => None,
+        let first_operator_key = if created {
+            Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned())
+        } else {
+            None
         };
         let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
         let issuers = Issuers::new(issuers, &JwksClient::new()?);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 #[derive(Debug, Clone, Copy)]
-pub struct Figures {
+pub(crate) struct Figures {
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -15,7 +15,7 @@ pub struct Figures {
 
 impl Figures {
     /// Each figure's median over the rounds.
-    pub fn median(runs: &[Self]) -> Self {
+    pub(crate) fn median(runs: &[Self]) -> Self {
         let middle = |figure: fn(&Self) -> f64| {
             let mut values: Vec<f64> = runs.iter().map(figure).collect();
             values.sort_by(f64::total_cmp);
@@ -37,7 +37,7 @@ impl fmt::Display for Figures {
 
 /// `command(client, n)` is one command, retried by itself until it has happened.
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-pub async fn drive<F, Fut>(clients: usize, window: Duration, command: F) -> Figures
+pub(crate) async fn drive<F, Fut>(clients: usize, window: Duration, command: F) -> Figures
 where
     F: Fn(usize, u64) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send,

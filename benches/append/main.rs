@@ -5,6 +5,15 @@
 //! unit of work on the full schema with workspace heads, seats, read-model notification and row level security. Rounds
 //! are interleaved, every second one in reverse; the table shows medians and the ratio to stock.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people who measure: it stops at the first thing that is wrong"
+)]
+#![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
+
 mod drive;
 mod stock;
 mod tenure_side;
@@ -48,9 +57,10 @@ impl Plan {
         Self {
             seconds: value("--seconds").and_then(|text| text.parse().ok()).unwrap_or(2.0),
             rounds: value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(3),
-            concurrency: value("--concurrency")
-                .map(|text| text.split(',').filter_map(|one| one.parse().ok()).collect())
-                .unwrap_or_else(|| vec![1, 16, 64, 256]),
+            concurrency: value("--concurrency").map_or_else(
+                || vec![1, 16, 64, 256],
+                |text| text.split(',').filter_map(|one| one.parse().ok()).collect(),
+            ),
         }
     }
 }

@@ -19,7 +19,7 @@ create table events (
     primary key (aggregate_type, aggregate_id, sequence));
 checkpoint";
 
-pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration) -> Figures {
+pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration) -> Figures {
     let pool = PgPoolOptions::new().max_connections(32).connect(url).await.expect("a pool");
     sqlx::raw_sql(SCHEMA).execute(&pool).await.expect("the stock schema");
     let framework = std::sync::Arc::new(postgres_cqrs::<Membership>(pool.clone(), vec![], ()));
@@ -45,7 +45,7 @@ pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration) -> Fig
     figures
 }
 
-pub fn start() -> MembershipCommand {
+pub(crate) fn start() -> MembershipCommand {
     MembershipCommand::Start {
         user_id: UserId::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("an id"),
         role: Role::Member,
@@ -56,7 +56,7 @@ pub fn start() -> MembershipCommand {
 }
 
 /// Another end each time, so that every command records an event.
-pub fn change(client: usize, n: u64) -> MembershipCommand {
+pub(crate) fn change(client: usize, n: u64) -> MembershipCommand {
     let seconds = i64::try_from(n).unwrap_or(0) * 1_000 + i64::try_from(client).unwrap_or(0);
     let expires_at =
         Some(tenure::clock::now() + chrono::Duration::days(365) + chrono::Duration::seconds(seconds));

@@ -41,7 +41,7 @@ impl Command for Write {
     }
 }
 
-pub async fn run(url: &str, mode: Mode, clients: usize, window: Duration, keyed: bool) -> Figures {
+pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration, keyed: bool) -> Figures {
     let admin = options_of(url).expect("a URL");
     let mut connection = admin.connect().await.expect("a connection");
     connection.execute("drop database if exists bench with (force)").await.expect("dropped");

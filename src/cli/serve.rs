@@ -1,6 +1,7 @@
 //! `tenure serve`: everything together, from the first line printed to the last request finished.
 
 use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,11 +21,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let database = Database::open(&settings, false).await?;
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .set_buckets(&[
-            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0,
-        ])?
-        .install_recorder()?;
+    let recorder = recorder()?;
     let service = Service::start(&settings, &database.options, Some(recorder)).await?;
     let keeper =
         database.embedded.clone().map(|embedded| tokio::spawn(embedded.look_after(service.stopping_token())));
@@ -50,6 +47,17 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(served?)
 }
 
+/// Durations and batch sizes need different buckets.
+fn recorder() -> anyhow::Result<PrometheusHandle> {
+    let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let events = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+    Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), &events)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &events)?
+        .install_recorder()?)
+}
+
 /// What a stranger needs: where it is, where the data lies, the key, and a line that works.
 #[allow(clippy::print_stdout, reason = "this is what the command is for")]
 fn greet(settings: &Settings, address: &str, database: &Database, service: &Service) {
@@ -59,7 +67,7 @@ fn greet(settings: &Settings, address: &str, database: &Database, service: &Serv
     println!("  data          {}", data_dir.display());
     match &database.embedded {
         Some(embedded) => {
-            println!("  database      its own PostgreSQL, pid {}", embedded.server_pid().unwrap_or_default())
+            println!("  database      its own PostgreSQL, pid {}", embedded.server_pid().unwrap_or_default());
         }
         None => println!("  database      as named"),
     }

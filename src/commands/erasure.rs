@@ -142,7 +142,7 @@ impl Command for Finish {
                 _ if !owner || details.kind == Kind::Personal => {}
                 Some(Fate::TransferTo(heir)) => drop(transfer(&mut unit, id, &workspace, heir).await?),
                 Some(Fate::Delete) | None => {
-                    end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?
+                    end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?;
                 }
             }
             if details.kind == Kind::Personal && owner {

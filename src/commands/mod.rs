@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`authorize`]: who acts, and what that one may do here, at the commit
 //! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`]: one struct per command
-//! - [`precondition`]: `If-Match`
+//! - [`precondition`]: what `If-Match` asks for
 //! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
 
 pub mod authorize;

@@ -48,7 +48,7 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        .idle_timeout(Duration::from_secs(300))
+        .idle_timeout(Duration::from_mins(5))
         .test_before_acquire(false)
         .before_acquire(|connection, idle| {
             Box::pin(async move {

@@ -110,10 +110,10 @@ impl Act {
         });
         let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
         metrics::histogram!("tenure_command_seconds").record(started.elapsed());
-        self.outcome(done)
+        self.outcome(&done)
     }
 
-    pub fn outcome(&self, done: Done) -> Result<Outcome, Problem> {
+    pub fn outcome(&self, done: &Done) -> Result<Outcome, Problem> {
         let mut answer = Answer::from_text(&done.committed.answer)?;
         for secret in std::mem::take(&mut answer.secrets) {
             self.fill_in(&mut answer, &secret);

@@ -33,7 +33,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// An event as a CloudEvent; the lower-case members without a break are extension attributes.
+/// An event as a `CloudEvent`; the lower-case members without a break are extension attributes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CloudEvent {
     specversion: &'static str,

@@ -90,11 +90,11 @@ pub(super) async fn read(look: &Look, id: WorkspaceId, user_id: &UserId) -> Resu
     Ok((row.sequence, Member::from_row(row)))
 }
 
-/// A member to be.
+/// A membership's terms: as it is to begin, or what is to change of it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct AddRequest {
-    /// `member` by default.
+struct TermsRequest {
+    /// A new member is a `member` by default.
     #[garde(inner(custom(checks::role)))]
     role: Option<String>,
     /// When the membership runs out by itself; never by default.
@@ -106,14 +106,14 @@ struct AddRequest {
 
 /// Add a provisioned user directly.
 #[utoipa::path(
-    put, path = "/v1/workspaces/{workspace_id}/members/{user_id}", tag = "members", request_body = AddRequest,
+    put, path = "/v1/workspaces/{workspace_id}/members/{user_id}", tag = "members", request_body = TermsRequest,
     params(("workspace_id" = Uuid, Path), ("user_id" = String, Path)),
     responses((status = 200, body = Member), (status = 201, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn add(
     act: Act,
     Path((id, user_id)): Path<(Uuid, String)>,
-    body: Body<AddRequest>,
+    body: Body<TermsRequest>,
 ) -> Result<Response, Problem> {
     let (id, user_id) = (WorkspaceId(id), users::user(&user_id)?);
     let command = AddMember {
@@ -128,28 +128,16 @@ async fn add(
     outcome.or_read(read(&look, id, &user_id)).await
 }
 
-/// What is to change of a membership.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct EditRequest {
-    #[garde(inner(custom(checks::role)))]
-    role: Option<String>,
-    #[serde(default, deserialize_with = "double_option")]
-    #[garde(inner(inner(custom(checks::instant))))]
-    #[schema(value_type = Option<DateTime<Utc>>)]
-    expires_at: Option<Option<DateTime<Utc>>>,
-}
-
 /// Change a member's role, or when the membership runs out.
 #[utoipa::path(
-    patch, path = "/v1/workspaces/{workspace_id}/members/{user_id}", tag = "members", request_body = EditRequest,
+    patch, path = "/v1/workspaces/{workspace_id}/members/{user_id}", tag = "members", request_body = TermsRequest,
     params(("workspace_id" = Uuid, Path), ("user_id" = String, Path)),
     responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn edit(
     act: Act,
     Path((id, user_id)): Path<(Uuid, String)>,
-    body: Body<EditRequest>,
+    body: Body<TermsRequest>,
 ) -> Result<Response, Problem> {
     if body.value.role.is_none() && body.value.expires_at.is_none() {
         return Err(Problem::invalid_field(

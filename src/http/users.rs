@@ -192,7 +192,7 @@ async fn run_erasure(
     let precondition = act.precondition.clone();
     let done = tokio::spawn(async move { erase.run(&store, origin, key, precondition).await });
     let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
-    act.outcome(done)
+    act.outcome(&done)
 }
 
 pub(super) fn user(text: &str) -> Result<UserId, Problem> {

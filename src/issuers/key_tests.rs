@@ -175,7 +175,7 @@ async fn nobody_listening_and_nobody_answering_are_unavailable() {
     let issuers = trusting(&format!("{}|tenure|http://{gone}/jwks", issuer.url));
     assert_eq!(after(0, &issuers, &issuer, &issuer.key).await, UNAVAILABLE);
 
-    let silent = Answer { delay: Duration::from_secs(60), ..Answer::json(&json!({"keys": []})) };
+    let silent = Answer { delay: Duration::from_mins(1), ..Answer::json(&json!({"keys": []})) };
     let (issuer, issuers) = stage().await;
     assert_eq!(after(0, &issuers, &issuer, &issuer.key).await, Ok(()));
     issuer.answer("/jwks", silent);

@@ -13,7 +13,7 @@ use tenure_projections::projection::named;
 
 use super::Clock;
 use super::building::{begin, finish, run, take_over};
-use super::checkpoint::{Lane, State, lock, wait_for_live};
+use super::checkpoint::{Lane, State, create_missing, lock, wait_for_live};
 use super::error::Error;
 use super::fill::fill;
 use super::step::{Care, step};
@@ -47,6 +47,8 @@ pub async fn rebuild(
     }
     projections.sort_by_key(|projection| projection.name);
     projections.dedup_by_key(|projection| projection.name);
+    // A database that was only ever migrated.
+    create_missing(projector, clock()).await?;
     // A connection of its own: nothing of the role, the search path or a dropped future comes back to the pool.
     let mut owner = owner.acquire().await?.detach();
     let mut tx = owner.begin().await?;

@@ -355,7 +355,7 @@ impl Connection {
              join idempotency i using (workspace_id, principal, key)",
             &keys.workspaces,
             &keys.principals as &[&str],
-            &keys.keys as &[&str],
+            &keys.names as &[&str],
         )
         .fetch_all(link)
         .await?;

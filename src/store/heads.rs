@@ -83,6 +83,12 @@ enum Remembered {
     Key(KeyScope),
 }
 
+impl Default for Heads {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Heads {
     pub fn new() -> Self {
         Self {

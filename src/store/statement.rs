@@ -48,7 +48,7 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
         .bind(epoch)
         .bind(&keys.workspaces)
         .bind(&keys.principals)
-        .bind(&keys.keys)
+        .bind(&keys.names)
         .bind(heads.iter().map(|(workspace, _)| **workspace).collect::<Vec<Uuid>>())
         .bind(heads.iter().map(|(_, head)| head.seq).collect::<Vec<_>>())
         .bind(heads.iter().map(|(_, head)| head.seats).collect::<Vec<_>>())
@@ -82,7 +82,7 @@ pub(super) async fn keep_keys(connection: &mut PgConnection, plan: &Plan) -> sql
          on conflict do nothing",
         &keys.workspaces,
         &keys.principals as &[&str],
-        &keys.keys as &[&str],
+        &keys.names as &[&str],
         &keys.fingerprints as &[&[u8]],
         &keys.answers as &[&str],
         &positions,
@@ -97,7 +97,7 @@ pub(super) async fn keep_keys(connection: &mut PgConnection, plan: &Plan) -> sql
 pub(super) struct Keys<'a> {
     pub workspaces: Vec<Uuid>,
     pub principals: Vec<&'a str>,
-    pub keys: Vec<&'a str>,
+    pub names: Vec<&'a str>,
     fingerprints: Vec<&'a [u8]>,
     answers: Vec<&'a str>,
     positions: Vec<i64>,
@@ -112,7 +112,7 @@ impl<'a> Keys<'a> {
             let scope = &key.request.scope;
             columns.workspaces.push(scope.workspace);
             columns.principals.push(&scope.principal);
-            columns.keys.push(&scope.key);
+            columns.names.push(&scope.key);
             columns.fingerprints.push(&key.request.fingerprint);
             columns.answers.push(&key.answer);
             columns.positions.push(unit.offset + i64::try_from(unit.job.append.events.len()).unwrap_or(0));

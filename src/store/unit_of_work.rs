@@ -162,7 +162,7 @@ impl UnitOfWork {
         Ok(state)
     }
 
-    /// The sequence a stream will have once this unit is committed: what its ETag says.
+    /// The sequence a stream will have once this unit is committed: what its `ETag` says.
     pub fn sequence_of<A: Aggregate>(&self, id: &str) -> i64 {
         let key = StreamKey::of::<A>(id);
         let pending =
@@ -188,11 +188,14 @@ impl UnitOfWork {
 
     /// Makes everything durable at once, or nothing. `answer` is what the client is told, now and on every replay.
     pub async fn commit(mut self, answer: String) -> Result<Committed, Failure> {
-        if self.append.events.is_empty() && self.append.counters.is_empty() && self.key.is_none() {
+        if self.append.events.is_empty() {
+            // "Nothing to do" is believed only of the log itself: no append will find out if it is not so.
             if self.used_cache.load(Ordering::Relaxed) {
                 return Err(Failure::Unconfirmed);
             }
-            return Ok(Committed { position: self.store.heads.position(), answer });
+            if self.append.counters.is_empty() && self.key.is_none() {
+                return Ok(Committed { position: self.store.heads.position(), answer });
+            }
         }
         let contended = |event: &&NewEvent| self.store.queues.is_contended(&event.stream);
         if !self.in_line

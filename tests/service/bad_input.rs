@@ -194,7 +194,7 @@ fn requests(acme: &Acme, invitation: &str, token: &str, code: &str) -> Vec<Reque
     let resend = [("/expires_in", K::Lifetime), ("/notify", K::Flag)];
     let issue = [("/role", K::Role), ("/max_uses", K::Count), ("/expires_at", K::Expiry)];
     let reason = [("/reason", K::Paragraph(1_000))];
-    let (of_token, of_code) = ([("/token", K::Token)], [("/code", K::Token)]);
+    let (tokens, codes) = ([("/token", K::Token)], [("/code", K::Token)]);
     let at = |rest: &str| acme.at(rest);
     let inv = |rest: &str| acme.at(&format!("/invitations/{invitation}/{rest}"));
     let mut all = vec![
@@ -236,12 +236,12 @@ fn requests(acme: &Acme, invitation: &str, token: &str, code: &str) -> Vec<Reque
         request(Some("ada"), post.clone(), &inv("resend"), json!({}), &[], &resend),
         request(Some("ada"), post.clone(), &inv("revoke"), json!({}), &[], &[]),
         request(Some("ada"), put, &at("/invite-code"), json!({}), &[], &issue),
-        request(Some("dave"), post.clone(), "/v1/join", json!({"code": code}), &["/code"], &of_code),
+        request(Some("dave"), post.clone(), "/v1/join", json!({"code": code}), &["/code"], &codes),
         request(None, post.clone(), "/v1/users/dave/erase", json!({}), &[], &[]),
     ];
     for what in ["preview", "accept", "decline"] {
         let path = format!("/v1/invitations/{what}");
-        all.push(request(Some("dave"), post.clone(), &path, json!({"token": token}), &["/token"], &of_token));
+        all.push(request(Some("dave"), post.clone(), &path, json!({"token": token}), &["/token"], &tokens));
     }
     all
 }

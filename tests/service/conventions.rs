@@ -298,7 +298,7 @@ async fn a_command_says_where_it_stands_and_a_read_that_repeats_it_is_that_fresh
     assert_eq!(acme.service.head().await, before + 1);
     // Nothing changed: nothing written, and the position is one that has seen it.
     let again = ada.patch(&acme.at(""), json!({"name": "Other"})).await.expect(StatusCode::OK);
-    assert!(again.position() >= before + 1);
+    assert!(again.position() > before);
     assert_eq!(acme.service.head().await, before + 1);
     let seen = answer.header("tenure-position").unwrap();
     for path in

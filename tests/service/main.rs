@@ -1,20 +1,46 @@
 //! The service's tests, over HTTP, on real PostgreSQL: one binary, one cluster, a fresh database per test.
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "small numbers"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests"
+)]
 
+mod audit;
 mod bad_input;
 mod conditions;
 mod conventions;
+mod crashes;
 mod cursors;
 mod embedded_postgres;
+mod history;
 mod idempotency;
 mod invitations;
 mod isolation;
 mod joining;
+mod log;
 mod model;
+mod people;
 mod permissions;
+mod projections;
 mod projector;
 mod races;
+mod random_input;
+mod readme;
+mod resources;
+mod secrets;
+mod snapshots;
+mod starting;
 mod support;
 mod tokens;
 mod tour;

@@ -42,7 +42,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             header_read_timeout: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(60),
+            keep_alive: Duration::from_mins(1),
             body_read_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(30),
             max_connections: 20_000,

@@ -157,7 +157,7 @@ impl Running {
 
     pub async fn reaches(&self, position: i64) {
         let mut applied = self.handle.applied();
-        let reached = tokio::time::timeout(Duration::from_secs(60), applied.wait_for(|at| *at >= position));
+        let reached = tokio::time::timeout(Duration::from_mins(1), applied.wait_for(|at| *at >= position));
         assert!(reached.await.is_ok(), "not at {position}: {:?}", self.handle.snapshot());
     }
 
