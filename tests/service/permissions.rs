@@ -290,7 +290,7 @@ async fn what_a_body_says_of_the_caller_is_not_believed() {
         "tenure_actor",
         "operator",
     ];
-    for route in workspace_routes().into_iter().filter(|route| route.mutates()) {
+    for route in workspace_routes().into_iter().filter(Route::mutates) {
         for field in claims.iter().filter(|_| route.method != Method::DELETE) {
             let mut body = route.body_at(&place).unwrap_or(json!({}));
             body[field] = json!("owner");
