@@ -100,12 +100,11 @@ impl Act {
         let done = tokio::spawn(async move {
             let done = app.store.run(&command, origin.clone(), key.clone(), clock::now).await;
             match done {
-                // Perhaps a seat is held by somebody whose time has come, and only nobody has recorded it yet.
+                // Perhaps a seat is held by somebody whose time has come, and only nobody has recorded it yet; or
+                // somebody else did just now, so that there is nothing left to record, and yet a seat.
                 Err(Failure::Refused(refusal)) if refusal.code == "seats_exhausted" => {
-                    match upkeep::record_expiries(&app.store, &app.projector_pool).await? {
-                        0 => Err(refusal.into()),
-                        _ => app.store.run(&command, origin, key, clock::now).await,
-                    }
+                    upkeep::record_expiries(&app.store, &app.projector_pool).await?;
+                    app.store.run(&command, origin, key, clock::now).await
                 }
                 other => other,
             }

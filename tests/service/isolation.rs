@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
-use uuid::Uuid;
+use tenure::ids;
 
 use crate::support::routes::{ELSEWHERE, Place, workspace_routes};
 use crate::support::{Answer, TestService, User, log, model};
@@ -96,7 +96,7 @@ async fn another_workspaces_ids_answer_like_random_ones() {
     let t = tenants(&service).await;
     let stranger = service.provision("mallory").await;
     let before = log::head(&service).await;
-    let random = || tenure::ids::new_v7().to_string();
+    let random = || ids::new_v7().to_string();
     for route in workspace_routes() {
         for caller in [&t.eve, &stranger] {
             let nowhere = Place { workspace: random(), ..t.acme.clone() };
@@ -171,7 +171,7 @@ async fn two_ids_in_one_body_one_of_another_workspace_do_nothing() {
         let owned = json!({t.evil.workspace.as_str(): "delete", foreign: "delete"});
         t.eve.post("/v1/users/eve/erase", json!({"owned": owned})).await
     };
-    let random = tenure::ids::new_v7().to_string();
+    let random = ids::new_v7().to_string();
     let (foreign, absent) = (erase(&t.acme.workspace).await, erase(&random).await);
     assert_eq!(shape(&foreign, &[&t.acme.workspace]), shape(&absent, &[&random]));
     assert_eq!(foreign.status, StatusCode::BAD_REQUEST, "{}", foreign.body);
@@ -308,9 +308,7 @@ async fn sql_without_a_workspace_is_an_error_and_a_foreign_one_shows_nothing() {
         let foreign = format!("select count(*) from {table} where workspace_id <> '{workspace}'");
         let all: i64 = sqlx::query_scalar(&count).fetch_one(&mut admin).await.unwrap();
         let mut tx = connection.begin().await.unwrap();
-        tx.execute(format!("set local tenure.workspace = '{}'", tenure::ids::new_v7()).as_str())
-            .await
-            .unwrap();
+        tx.execute(format!("set local tenure.workspace = '{}'", ids::new_v7()).as_str()).await.unwrap();
         let nothing: i64 = sqlx::query_scalar(&count).fetch_one(&mut *tx).await.unwrap();
         assert_eq!(nothing, 0, "{table} shows rows to a workspace that is not");
         tx.execute(format!("set local tenure.workspace = '{workspace}'").as_str()).await.unwrap();
@@ -344,7 +342,7 @@ async fn a_deleted_workspace_is_gone_for_everybody_and_never_comes_back() {
     t.ada.delete(&format!("/v1/workspaces/{}", t.acme.workspace)).await.expect(StatusCode::NO_CONTENT);
     let deleted_at = log::head(&service).await;
     for route in workspace_routes() {
-        let nowhere = Place { workspace: tenure::ids::new_v7().to_string(), ..t.acme.clone() };
+        let nowhere = Place { workspace: ids::new_v7().to_string(), ..t.acme.clone() };
         for caller in [&t.ada, &bob, &t.eve, &service.operator()] {
             let (gone, absent) = (route.ask(caller, &t.acme).await, route.ask(caller, &nowhere).await);
             assert_eq!(shape(&gone, &[]), shape(&absent, &[]), "{route:?}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tenure::clock;
 
 use crate::support::{Answer, TestService, User, log, model};
 
@@ -68,12 +69,12 @@ async fn a_rotated_disabled_or_expired_code_lets_nobody_in() {
     join(&joiners[2], &second).await.refused(409, "code_exhausted");
     ada.delete(&format!("/v1/workspaces/{acme}/invite-code")).await.expect(StatusCode::NO_CONTENT);
     join(&joiners[2], &second).await.refused(404, "token_invalid");
-    let soon = tenure::clock::now() + Duration::from_millis(300);
+    let soon = clock::now() + Duration::from_millis(300);
     let third = issue(&ada, &acme, json!({"expires_at": soon})).await;
     join(&joiners[2], &third).await.expect(StatusCode::OK);
     tokio::time::sleep(Duration::from_millis(310)).await;
     join(&joiners[3], &third).await.refused(404, "token_invalid");
-    let past = json!({"expires_at": tenure::clock::now() - Duration::from_secs(1)});
+    let past = json!({"expires_at": clock::now() - Duration::from_secs(1)});
     ada.put(&format!("/v1/workspaces/{acme}/invite-code"), past).await.refused(400, "validation_failed");
     // Joining again undoes no deactivation, and a removal only as far as the code goes.
     let fourth = issue(&ada, &acme, json!({})).await;
@@ -177,16 +178,16 @@ async fn the_seats_of_expired_members_are_free_when_they_are_needed() {
     seats(&service, &acme, 4).await;
     for round in 0..4 {
         let code = issue(&ada, &acme, json!({})).await;
-        let soon = tenure::clock::now() + Duration::from_millis(150);
+        let soon = clock::now() + Duration::from_millis(150);
         for n in 0..3 {
             let path = format!("/v1/workspaces/{acme}/members/joiner-{n}");
             ada.put(&path, json!({"expires_at": soon})).await.expect(StatusCode::CREATED);
         }
         let early = join(&joiners[3], &code).await;
-        if tenure::clock::now() < soon {
+        if clock::now() < soon {
             early.refused(409, "seats_exhausted");
         }
-        let left = (soon - tenure::clock::now()).to_std().unwrap_or_default();
+        let left = (soon - clock::now()).to_std().unwrap_or_default();
         tokio::time::sleep(left + Duration::from_millis(5)).await;
         // All three at once find the three seats, although nobody has recorded an expiry yet.
         let answers = join_all(joiners[3..6].iter().map(|user| join(user, &code))).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tenure::clock;
 
 use crate::support::routes::{Even, Needs, Place, Route, workspace_routes};
 use crate::support::{Answer, TestService, User, log, model};
@@ -80,7 +81,7 @@ async fn workspace(service: &TestService, roles: &[&str]) -> Place {
         let body = match *name {
             "moderator" | "member" | "admin" => json!({"role": name}),
             "expired" => {
-                json!({"role": "admin", "expires_at": chrono::Utc::now() + Duration::from_millis(60)})
+                json!({"role": "admin", "expires_at": clock::now() + Duration::from_millis(60)})
             }
             _ => json!({"role": "admin"}),
         };
@@ -289,7 +290,7 @@ async fn what_a_body_says_of_the_caller_is_not_believed() {
         "tenure_actor",
         "operator",
     ];
-    for route in workspace_routes().into_iter().filter(|route| route.mutates()) {
+    for route in workspace_routes().into_iter().filter(Route::mutates) {
         for field in claims.iter().filter(|_| route.method != Method::DELETE) {
             let mut body = route.body_at(&place).unwrap_or(json!({}));
             body[field] = json!("owner");

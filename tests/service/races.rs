@@ -260,7 +260,10 @@ async fn hang_up(service: &TestService, actor: &str, method: &str, path: &str, b
         body.len()
     );
     let cut = head.len() - usize::try_from(after % 7).unwrap();
-    socket.write_all(&head.as_bytes()[..if after % 5 == 0 { cut } else { head.len() }]).await.unwrap();
+    socket
+        .write_all(&head.as_bytes()[..if after.is_multiple_of(5) { cut } else { head.len() }])
+        .await
+        .unwrap();
     pause(after).await;
 }
 

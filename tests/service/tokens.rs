@@ -2,12 +2,13 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tenure::clock;
 
 use crate::support::issuer::{TestIssuer, TestKey, token};
 use crate::support::{Answer, TestService, log};
 
 fn now() -> i64 {
-    chrono::Utc::now().timestamp()
+    clock::now().timestamp()
 }
 
 async fn with(issuer: &TestIssuer) -> TestService {

@@ -73,6 +73,7 @@ impl Route {
 }
 
 /// Every route below `/v1/workspaces/{workspace_id}`.
+#[expect(clippy::too_many_lines, reason = "one table")]
 pub fn workspace_routes() -> Vec<Route> {
     use Even::{Active, Always, Archived, Read};
     use Needs::Service;
