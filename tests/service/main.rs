@@ -4,6 +4,7 @@
 
 mod crashes;
 mod embedded_postgres;
+mod history;
 mod load;
 mod log;
 mod projections;
