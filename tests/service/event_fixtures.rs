@@ -1,7 +1,7 @@
 //! Events as they were written once (attack 41): every later version loads, projects and rebuilds them alike.
 //!
 //! The files under `fixtures/` are never edited. A changed event shape gets a new file beside them, written with
-//! `WRITE_FIXTURE=<name> cargo test --test service history::writes`.
+//! `WRITE_FIXTURE=<name> cargo test --test service event_fixtures::writes`.
 
 use cqrs_es::Aggregate;
 use reqwest::StatusCode;

@@ -13,6 +13,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::wrong_self_convention,
+    clippy::items_after_statements,
     reason = "helpers of tests are tests"
 )]
 
