@@ -24,7 +24,7 @@ use crate::resources::{Answer, Secret};
 use crate::secrets::{invitation_token, invite_code};
 use crate::store::idempotency::{KeyScope, RequestKey};
 use crate::store::retry::{Command, Done};
-use crate::store::{Failure, Origin, StoreError};
+use crate::store::{Failure, Origin, Refusal, StoreError};
 
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -116,6 +116,13 @@ impl Act {
 
     pub fn outcome(&self, done: &Done) -> Result<Outcome, Problem> {
         let mut answer = Answer::from_text(&done.committed.answer)?;
+        // Whoever has lost the right to be told a secret is not told it again.
+        let lost = |refusal: &&Refusal| matches!(refusal.code, "permission_denied" | "not_found");
+        if let Some(refusal) = done.refusal.as_ref().filter(lost)
+            && !answer.secrets.is_empty()
+        {
+            return Err(refusal.clone().into());
+        }
         for secret in std::mem::take(&mut answer.secrets) {
             self.fill_in(&mut answer, &secret);
         }
