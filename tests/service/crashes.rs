@@ -148,7 +148,7 @@ async fn the_service_is_killed_under_load() {
     let load = Load::begin(6, &serving.url, &key);
     for moment in moments(37, 3, 50..500) {
         tokio::time::sleep(moment).await;
-        serving.is_killed();
+        serving.kill();
         serving = place.serves_at(&address).await;
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -178,7 +178,7 @@ async fn the_service_is_killed_between_append_and_projection() {
     .await
     .unwrap();
     assert!(lag > 0 && !acknowledged.is_empty());
-    serving.is_killed();
+    serving.kill();
     drop((holder, admin));
     let serving = place.serves_at(&address).await;
     let last = acknowledged.last().unwrap();
