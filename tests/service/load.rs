@@ -23,12 +23,12 @@ async fn slow_and_silent_connections_keep_nobody_from_being_served() {
          Content-Type: application/json\r\nContent-Length: 60\r\n\r\n{{\"name\": \"Slo"
     );
     // Silent, in the middle of the headers, in the middle of the body.
-    let mut held = Vec::new();
+    let mut clinging = Vec::new();
     for beginning in ["", "GET /v1/permissions HTTP/1.1\r\nHost: x\r\nX-Slow: ", head.as_str()] {
         for _ in 0..EACH {
             let mut stream = TcpStream::connect(&address).await.unwrap();
             stream.write_all(beginning.as_bytes()).await.unwrap();
-            held.push(stream);
+            clinging.push(stream);
         }
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -53,13 +53,13 @@ async fn slow_and_silent_connections_keep_nobody_from_being_served() {
     assert_eq!(busy, 0);
     assert!(all <= 4 + 4 + 6 + 2, "{all} connections");
     // The slow ones are cut off in the end, the silent and half-headed within 10 s, and nothing came of them.
-    for stream in &mut held[..2 * EACH] {
+    for stream in &mut clinging[..2 * EACH] {
         let mut rest = Vec::new();
         let closed = timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "it is cut off");
         assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
     }
-    drop(held);
+    drop(clinging);
     let slow = "select count(*) from events where payload->>'name' like 'Slo%'";
     assert_eq!(sqlx::query_scalar::<_, i64>(slow).fetch_one(&admin).await.unwrap(), 0);
     admin.close().await;

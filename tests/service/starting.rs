@@ -27,7 +27,7 @@ async fn a_stranger_starts_it_looks_around_and_starts_it_again() {
 
     let put = serving.request(&printed, Method::PUT, "/v1/users/ada").json(&json!({"name": "Ada"}));
     assert_eq!(put.send().await.unwrap().status(), StatusCode::CREATED);
-    let log = serving.is_interrupted().await;
+    let log = serving.interrupt().await;
     assert!(log.contains("stopped") && !log.contains("ERROR"), "{log}");
 
     let again = place.serves().await;
@@ -87,7 +87,7 @@ async fn ctrl_c_finishes_what_was_accepted() {
             Err(error) => assert!(error.is_connect() || error.is_request(), "{error:?}"),
         }
     }
-    let log = serving.has_ended().await;
+    let log = serving.ended().await;
     assert!(!log.contains("ERROR"), "{log}");
     let again = place.serves().await;
     for user in created {

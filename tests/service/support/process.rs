@@ -221,7 +221,7 @@ impl Serving {
     }
 
     /// `kill -9`, and gone.
-    pub fn is_killed(mut self) {
+    pub fn kill(mut self) {
         self.end();
     }
 
@@ -235,12 +235,12 @@ impl Serving {
     }
 
     /// Ctrl-C; gives what it logged until its orderly end.
-    pub async fn is_interrupted(self) -> String {
+    pub async fn interrupt(self) -> String {
         self.signal(Signal::SIGINT);
-        self.has_ended().await
+        self.ended().await
     }
 
-    pub async fn has_ended(mut self) -> String {
+    pub async fn ended(mut self) -> String {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
