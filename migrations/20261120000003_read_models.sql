@@ -95,6 +95,9 @@ create table users (
     updated_at     timestamptz not null
 );
 
+-- Global by design: an erasure that was cut off is found whoever's it is.
+create index users_erasing on users (updated_at) where status = 'erasing';
+
 -- The switcher: in a user's personal workspace, every workspace the user belongs to.
 create table user_workspaces (
     workspace_id  uuid        not null,

@@ -3,6 +3,7 @@
 mod fold;
 mod switcher;
 
+use sqlx::PgPool;
 use tenure_aggregates::Time;
 use uuid::Uuid;
 
@@ -36,6 +37,17 @@ pub async fn find(tx: &mut TenantTx) -> Result<Option<User>, sqlx::Error> {
         workspace
     )
     .fetch_optional(tx.connection())
+    .await
+}
+
+/// Users whose erasure began before `before` and did not end: needs a pool of the projector's role.
+pub async fn stuck_in_erasure(projector: &PgPool, before: Time, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from users where status = 'erasing' and updated_at < $1 order by updated_at limit $2",
+        before,
+        limit
+    )
+    .fetch_all(projector)
     .await
 }
 

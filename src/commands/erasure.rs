@@ -69,12 +69,7 @@ impl EraseUser {
         };
         match finish.await {
             Err(Failure::Refused(refusal)) => {
-                let withdraw = Step {
-                    user_id: self.user_id.clone(),
-                    what: UserCommand::WithdrawErasure,
-                    precondition: Precondition::None,
-                };
-                store.run(&withdraw, origin.clone(), None, crate::clock::now).await?;
+                withdraw(store, origin, self.user_id).await?;
                 Err(refusal.into())
             }
             other => other,
@@ -128,6 +123,12 @@ impl EraseUser {
         }
         Ok(())
     }
+}
+
+/// Gives a user whose erasure did not come to its end back to themselves.
+pub async fn withdraw(store: &Store, origin: Arc<Origin>, user_id: UserId) -> Result<Done, Failure> {
+    let step = Step { user_id, what: UserCommand::WithdrawErasure, precondition: Precondition::None };
+    store.run(&step, origin, None, crate::clock::now).await
 }
 
 /// One step on the user's own stream.

@@ -1,14 +1,17 @@
-//! What Tenure does by itself: records expiries that have come, forgets idempotency keys that are old.
+//! What Tenure does by itself: records expiries that have come, withdraws erasures that were cut off, forgets
+//! idempotency keys that are old.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use sqlx::PgPool;
-use tenure_aggregates::{UserId, WorkspaceId};
+use tenure_aggregates::{Time, UserId, WorkspaceId};
 use tenure_projections::members::expired;
+use tenure_projections::users::stuck_in_erasure;
 use tokio_util::sync::CancellationToken;
 
+use super::erasure::withdraw;
 use super::members::RecordExpiry;
 use crate::clock;
 use crate::store::{Failure, Origin, Store, StoreError, idempotency};
@@ -17,6 +20,8 @@ use crate::store::{Failure, Origin, Store, StoreError, idempotency};
 const EVERY: Duration = Duration::from_secs(30);
 /// How many expiries are recorded in one go.
 const AT_ONCE: i64 = 500;
+/// An erasure that began longer ago was cut off: by a crash, or an outage.
+const ERASURE_TAKES: TimeDelta = TimeDelta::minutes(2);
 /// How long an idempotency key is kept.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(48);
 
@@ -31,6 +36,9 @@ pub async fn run(store: Store, projector: PgPool, stop: CancellationToken) {
         }
         if let Err(error) = record_expiries(&store, &projector).await {
             tracing::warn!(?error, "expiries could not be recorded; trying again later");
+        }
+        if let Err(error) = withdraw_erasures(&store, &projector, clock::now() - ERASURE_TAKES).await {
+            tracing::warn!(?error, "erasures that were cut off could not be withdrawn; trying again later");
         }
         if let Err(error) = idempotency::forget(&store.pool, clock::now() - KEYS_KEPT).await {
             tracing::warn!(%error, "old idempotency keys could not be forgotten; trying again later");
@@ -53,4 +61,19 @@ pub async fn record_expiries(store: &Store, projector: &PgPool) -> Result<usize,
         }
     }
     Ok(recorded)
+}
+
+/// Withdraws the erasures that began before `before` and never ended; whoever asked may ask again.
+pub async fn withdraw_erasures(store: &Store, projector: &PgPool, before: Time) -> Result<usize, Failure> {
+    let stuck = stuck_in_erasure(projector, before, AT_ONCE).await.map_err(StoreError::from)?;
+    let mut withdrawn = 0;
+    for user in stuck {
+        let Ok(user_id) = UserId::parse(&user) else { continue };
+        match withdraw(store, Arc::new(Origin::system()), user_id).await {
+            Ok(_) => withdrawn += 1,
+            Err(Failure::Refused(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(withdrawn)
 }

@@ -213,12 +213,17 @@ impl Writer {
     /// Brings every job of a batch to its answer.
     async fn write(&mut self, mut jobs: Vec<Job>) {
         let mut singly = Vec::new();
+        let mut broken = false;
         while !jobs.is_empty() {
             if let Err(error) = self.connection.ready(&self.heads).await {
-                return refuse(jobs, &error);
+                return refuse(jobs.into_iter().chain(singly).collect(), &error);
             }
             if let Err(error) = self.connection.learn_workspaces(&jobs, &self.heads).await {
                 self.connection.broke(&error);
+                // Once is a connection that had gone stale; twice is an outage.
+                if std::mem::replace(&mut broken, true) {
+                    return refuse(jobs.into_iter().chain(singly).collect(), &error);
+                }
                 continue;
             }
             let plan = Plan::of(jobs, &self.heads, self.connection.recorded_at());

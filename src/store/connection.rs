@@ -20,6 +20,8 @@ use super::stream::StreamKey;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a statement may take. A server that stands still must not hold up everybody for good.
+const STATEMENT: Duration = Duration::from_secs(10);
 /// How long to try to find out what became of a write before telling the client that nobody knows.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// How many events of other processes are read one by one; more, and everything known is forgotten instead.
@@ -145,7 +147,8 @@ impl Connection {
     }
 
     pub(super) async fn send(&mut self, plan: &Plan, heads: &Heads) -> Sent {
-        match self.execute(plan).await {
+        let executed = timeout(STATEMENT, self.execute(plan)).await;
+        match executed.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))) {
             Ok(written) if written == u64::try_from(plan.events).unwrap_or(0) => Sent::Done,
             Ok(_) => self.why_nothing(plan, heads).await,
             Err(error) => self.after_error(&error, plan, heads).await,
@@ -266,9 +269,19 @@ impl Connection {
 
     async fn reconnect(&mut self) -> Result<Head, StoreError> {
         self.holds_head = false;
-        let link = timeout(CONNECT, self.options.connect())
-            .await
-            .map_err(|_| StoreError::Unavailable("no connection within 2 s".to_owned()))??;
+        self.link = None;
+        match timeout(CONNECT, self.try_reconnect()).await {
+            Ok(head) => head,
+            Err(_) => {
+                self.link = None;
+                Err(StoreError::Unavailable(format!("no connection within {CONNECT:?}")))
+            }
+        }
+    }
+
+    /// Connects and raises the epoch, which waits for whatever a connection before this one still has under way.
+    async fn try_reconnect(&mut self) -> Result<Head, StoreError> {
+        let link = self.options.connect().await?;
         let link = self.link.insert(link);
         let row = sqlx::query!(
             "update log_head set epoch = epoch + 1 where id = 1 returning position, epoch, recorded_at"

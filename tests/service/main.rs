@@ -2,6 +2,22 @@
 
 #![allow(unreachable_pub, reason = "one binary: nothing is reachable from outside")]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "small numbers"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::wrong_self_convention,
+    clippy::items_after_statements,
+    reason = "helpers of tests are tests"
+)]
 
 mod audit;
 mod bad_input;

@@ -35,7 +35,7 @@ async fn the_tour_works_as_written() {
         assert!(said.contains(expected), "no {expected} in\n{said}");
     }
     assert_eq!(said.matches(r#""code":"#).count(), 0, "a problem in\n{said}");
-    serving.is_interrupted().await;
+    serving.interrupt().await;
 }
 
 #[test]
