@@ -181,12 +181,6 @@ impl TestIssuer {
         self.answer("/jwks", Answer::json(&json!({ "keys": keys })));
     }
 
-    /// A new key takes the place of the old one, which is handed back.
-    pub fn rotate(&mut self, key: TestKey) -> TestKey {
-        self.publish(&[&key]);
-        std::mem::replace(&mut self.key, key)
-    }
-
     pub fn answer(&self, path: &str, answer: Answer) {
         self.site.lock().unwrap().answers.insert(path.to_owned(), answer);
     }
