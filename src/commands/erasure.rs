@@ -10,7 +10,10 @@ use serde_json::json;
 use tenure_aggregates::membership::MembershipCommand;
 use tenure_aggregates::user::{self, UserCommand};
 use tenure_aggregates::workspace::{Kind, WorkspaceCommand};
-use tenure_aggregates::{Membership, MembershipId, User, UserId, Workspace, WorkspaceId};
+use tenure_aggregates::{
+    Membership, MembershipId, User, UserId, Workspace, WorkspaceId, membership, workspace,
+};
+use tenure_projections::members::find;
 use tenure_projections::users::{SwitcherRow, workspaces_of};
 
 use super::Precondition;
@@ -53,7 +56,9 @@ impl EraseUser {
         }
         // What can be refused at once is refused before anything is written.
         may_erase(origin.actor.as_ref(), &self.user_id)?;
-        self.check(&self.memberships(None).await?)?;
+        let rows = self.memberships(None).await?;
+        self.check(&rows)?;
+        self.check_heirs(&rows).await?;
         let step = Step { user_id: self.user_id.clone(), what: UserCommand::StartErasure, precondition };
         let started = store.run(&step, origin.clone(), None, crate::clock::now).await?;
         let finish = async {
@@ -80,6 +85,26 @@ impl EraseUser {
         let home = WorkspaceId::personal(&self.user_id);
         let mut tx = self.reads.personal(home, position).await?;
         Ok(workspaces_of(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?)
+    }
+
+    /// What would be refused at the end is refused before the beginning, unless it changes meanwhile.
+    async fn check_heirs(&self, rows: &[SwitcherRow]) -> Result<(), Failure> {
+        for row in rows {
+            let Some(Fate::TransferTo(heir)) = self.owned.get(&WorkspaceId(row.workspace_id)) else {
+                continue;
+            };
+            match (row.suspended, row.archived) {
+                (true, _) => return Err(workspace::Refusal::Suspended.into()),
+                (false, true) => return Err(workspace::Refusal::Archived.into()),
+                (false, false) => {}
+            }
+            let mut tx = self.reads.workspace(WorkspaceId(row.workspace_id), None).await?;
+            let member = find(&mut tx, heir.as_str(), crate::clock::now()).await.map_err(StoreError::from)?;
+            if *heir == self.user_id || member.is_none_or(|member| member.status != "active") {
+                return Err(membership::Refusal::NotActive.into());
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, rows: &[SwitcherRow]) -> Result<(), Failure> {
@@ -140,6 +165,10 @@ impl Command for Finish {
             let owner = details.owner_id == self.user_id;
             match self.owned.get(&id) {
                 _ if !owner || details.kind == Kind::Personal => {}
+                // Nobody inherits from themselves.
+                Some(Fate::TransferTo(heir)) if *heir == self.user_id => {
+                    return Err(membership::Refusal::NotActive.into());
+                }
                 Some(Fate::TransferTo(heir)) => drop(transfer(&mut unit, id, &workspace, heir).await?),
                 Some(Fate::Delete) | None => {
                     end(&mut unit, id, details, WorkspaceCommand::EndWithOwner).await?;

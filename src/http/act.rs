@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::App;
 use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
+use super::base::query::NoQuery;
 use super::caller::Caller;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
@@ -23,7 +24,7 @@ use crate::resources::{Answer, Secret};
 use crate::secrets::{invitation_token, invite_code};
 use crate::store::idempotency::{KeyScope, RequestKey};
 use crate::store::retry::{Command, Done};
-use crate::store::{Failure, Origin, StoreError};
+use crate::store::{Failure, Origin, Refusal, StoreError};
 
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -43,6 +44,7 @@ impl FromRequestParts<Arc<App>> for Act {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
+        NoQuery::from_request_parts(parts, app).await?;
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, app).await?;
         let precondition = match IfMatch::from_request_parts(parts, app).await? {
             IfMatch::Absent => Precondition::None,
@@ -114,6 +116,13 @@ impl Act {
 
     pub fn outcome(&self, done: &Done) -> Result<Outcome, Problem> {
         let mut answer = Answer::from_text(&done.committed.answer)?;
+        // Whoever has lost the right to be told a secret is not told it again.
+        let lost = |refusal: &&Refusal| matches!(refusal.code, "permission_denied" | "not_found");
+        if let Some(refusal) = done.refusal.as_ref().filter(lost)
+            && !answer.secrets.is_empty()
+        {
+            return Err(refusal.clone().into());
+        }
         for secret in std::mem::take(&mut answer.secrets) {
             self.fill_in(&mut answer, &secret);
         }

@@ -19,7 +19,7 @@ use super::act::Act;
 use super::base::body::{Body, read as read_body};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
-use super::base::query::Query;
+use super::base::query::{NoQuery, Query};
 use super::checks;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::{Look, not_found};
@@ -185,7 +185,11 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path)),
     responses((status = 200, body = Invitation), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, Path((id, invitation)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
+async fn find(
+    look: Look,
+    _: NoQuery,
+    Path((id, invitation)): Path<(Uuid, Uuid)>,
+) -> Result<Response, Problem> {
     let (sequence, body) = read(&look, WorkspaceId(id), InvitationId(invitation)).await?;
     Ok(look.resource(sequence, &body))
 }

@@ -18,7 +18,7 @@ use super::act::Act;
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
-use super::base::query::Query;
+use super::base::query::{NoQuery, Query};
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::{Look, not_found};
 use super::workspaces::{EmptyRequest, ReasonRequest};
@@ -78,7 +78,11 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     params(("workspace_id" = Uuid, Path), ("user_id" = String, Path)),
     responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, Path((id, user_id)): Path<(Uuid, String)>) -> Result<Response, Problem> {
+async fn find(
+    look: Look,
+    _: NoQuery,
+    Path((id, user_id)): Path<(Uuid, String)>,
+) -> Result<Response, Problem> {
     let (sequence, body) = read(&look, WorkspaceId(id), &users::user(&user_id)?).await?;
     Ok(look.resource(sequence, &body))
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::App;
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
+use super::base::query::NoQuery;
 use super::look::{Look, not_found};
 use crate::store::StoreError;
 
@@ -44,7 +45,7 @@ pub struct ReadinessCheck {
     get, path = "/v1/workspaces/{workspace_id}/readiness", tag = "workspaces", params(("workspace_id" = Uuid, Path)),
     responses((status = 200, body = Readiness), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn readiness(look: Look, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+async fn readiness(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let mut tx = look.workspace(WorkspaceId(id), Permission::WorkspaceRead).await?;
     let row = workspaces::find(&mut tx).await.map_err(StoreError::from)?;
     let row = row.ok_or_else(|| not_found("workspace"))?;

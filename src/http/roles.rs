@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::App;
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
+use super::base::query::NoQuery;
 use super::caller::Caller;
 use super::list::Page;
 use super::look::{Look, not_found};
@@ -50,7 +51,7 @@ pub struct PermissionDescription {
     get, path = "/v1/permissions", tag = "roles",
     responses((status = 200, body = Page<PermissionDescription>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn permissions(_: Caller) -> Response {
+async fn permissions(_: Caller, _: NoQuery) -> Response {
     let items = Permission::catalogue().map(|permission| PermissionDescription { name: permission.as_str() });
     axum::Json(Page { items: items.collect(), next_cursor: None }).into_response()
 }
@@ -60,7 +61,7 @@ async fn permissions(_: Caller) -> Response {
     get, path = "/v1/workspaces/{workspace_id}/roles", tag = "roles", params(("workspace_id" = Uuid, Path)),
     responses((status = 200, body = Page<RoleDescription>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn list(look: Look, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+async fn list(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     look.workspace(WorkspaceId(id), Permission::MembersRead).await?;
     let roles = [Role::Owner, Role::Admin, Role::Moderator, Role::Member];
     let page = Page { items: roles.into_iter().map(RoleDescription::of).collect(), next_cursor: None };
@@ -73,7 +74,7 @@ async fn list(look: Look, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     params(("workspace_id" = Uuid, Path), ("role" = String, Path)),
     responses((status = 200, body = RoleDescription), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, Path((id, role)): Path<(Uuid, String)>) -> Result<Response, Problem> {
+async fn find(look: Look, _: NoQuery, Path((id, role)): Path<(Uuid, String)>) -> Result<Response, Problem> {
     look.workspace(WorkspaceId(id), Permission::MembersRead).await?;
     let role = role.parse::<Role>().map_err(|_| not_found("role"))?;
     Ok(look.fresh(axum::Json(RoleDescription::of(role)).into_response()))

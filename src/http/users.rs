@@ -19,6 +19,7 @@ use super::act::{Act, Outcome};
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{FieldError, Problem, ProblemBody};
+use super::base::query::NoQuery;
 use super::checks;
 use super::look::{Look, no_such_user};
 use crate::commands::erasure::{EraseUser, Fate};
@@ -81,7 +82,7 @@ async fn provision(
     get, path = "/v1/users/{user_id}", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = User), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, Path(user_id): Path<String>) -> Result<Response, Problem> {
+async fn find(look: Look, _: NoQuery, Path(user_id): Path<String>) -> Result<Response, Problem> {
     let (sequence, body) = read(&look, &user(&user_id)?).await?;
     Ok(look.resource(sequence, &body))
 }
@@ -104,7 +105,7 @@ struct Switcher {
     get, path = "/v1/users/{user_id}/workspaces", tag = "users", params(("user_id" = String, Path)),
     responses((status = 200, body = Switcher), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn workspaces(look: Look, Path(user_id): Path<String>) -> Result<Response, Problem> {
+async fn workspaces(look: Look, _: NoQuery, Path(user_id): Path<String>) -> Result<Response, Problem> {
     let user_id = user(&user_id)?;
     let mut tx = look.user(&user_id).await?;
     let known = users::find(&mut tx).await.map_err(StoreError::from)?;

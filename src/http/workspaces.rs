@@ -19,6 +19,7 @@ use super::act::Act;
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
+use super::base::query::NoQuery;
 use super::look::{Look, not_found};
 use super::{checks, users};
 use crate::commands::workspaces::{
@@ -113,7 +114,7 @@ async fn create(act: Act, body: Body<CreateRequest>) -> Result<Response, Problem
     get, path = "/v1/workspaces/{workspace_id}", tag = "workspaces", params(("workspace_id" = Uuid, Path)),
     responses((status = 200, body = Workspace), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+async fn find(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let (sequence, body) = read(&look, WorkspaceId(id)).await?;
     Ok(look.resource(sequence, &body))
 }
@@ -130,7 +131,7 @@ async fn read(look: &Look, id: WorkspaceId) -> Result<(i64, Workspace), Problem>
     get, path = "/v1/workspaces/by-slug/{slug}", tag = "workspaces", params(("slug" = String, Path)),
     responses((status = 200, body = Workspace), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn by_slug(look: Look, Path(slug): Path<String>) -> Result<Response, Problem> {
+async fn by_slug(look: Look, _: NoQuery, Path(slug): Path<String>) -> Result<Response, Problem> {
     let nobody = || not_found("workspace");
     let slug = Slug::parse(&slug).map_err(|_| nobody())?;
     // The claim itself says whose the slug is; no read model is behind it.

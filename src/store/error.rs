@@ -54,8 +54,21 @@ pub enum StoreError {
 }
 
 impl From<sqlx::Error> for StoreError {
+    /// What the database says of the data or the statement is a fault of ours; everything else is an outage.
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        use sqlx::Error as E;
+        let faulty = match &error {
+            E::Database(refused) => refused
+                .code()
+                .is_some_and(|code| ["21", "22", "23", "42"].iter().any(|class| code.starts_with(class))),
+            E::ColumnDecode { .. }
+            | E::Decode(_)
+            | E::Encode(_)
+            | E::ColumnNotFound(_)
+            | E::TypeNotFound { .. } => true,
+            _ => false,
+        };
+        if faulty { Self::Internal(error.to_string()) } else { Self::Unavailable(error.to_string()) }
     }
 }
 

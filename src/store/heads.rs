@@ -12,9 +12,10 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cqrs_es::Aggregate;
 use lru::LruCache;
-use tenure_aggregates::WorkspaceId;
 use tenure_aggregates::adapter::Stream;
+use tenure_aggregates::{User, WorkspaceId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -66,6 +67,8 @@ pub(super) struct Inner {
     streams: HashMap<StreamKey, Latest>,
     pub(super) keys: HashMap<KeyScope, i64>,
     order: VecDeque<(i64, Remembered)>,
+    /// The position of the last event of any user.
+    users: i64,
     states: LruCache<StreamKey, CachedState>,
     pub(super) workspaces: LruCache<Uuid, WorkspaceHead>,
 }
@@ -97,6 +100,7 @@ impl Heads {
                 streams: HashMap::new(),
                 keys: HashMap::new(),
                 order: VecDeque::new(),
+                users: 0,
                 states: LruCache::new(CACHED),
                 workspaces: LruCache::new(CACHED),
             }),
@@ -113,9 +117,11 @@ impl Heads {
         self.known.subscribe()
     }
 
-    /// The position of a workspace's last event, as far as this process has seen it lately.
+    /// Up to where a reader of a workspace would miss something this process has written lately: its last event, or
+    /// the last change to any user, whose name and address stand in every workspace they belong to.
     pub fn workspace_position(&self, workspace: WorkspaceId) -> i64 {
-        self.lock().workspaces.peek(&workspace.0).map_or(0, |head| head.position)
+        let inner = self.lock();
+        inner.workspaces.peek(&workspace.0).map_or(0, |head| head.position).max(inner.users)
     }
 
     pub fn workspace(&self, workspace: WorkspaceId) -> Option<WorkspaceHead> {
@@ -180,6 +186,9 @@ impl Inner {
         match state {
             Some(state) => drop(self.states.put(key.clone(), state)),
             None => drop(self.states.pop(&key)),
+        }
+        if key.aggregate_type == User::TYPE {
+            self.users = position;
         }
         self.streams.insert(key.clone(), Latest { sequence, position });
         self.remember(position, Remembered::Stream(key));

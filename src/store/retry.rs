@@ -29,11 +29,13 @@ pub trait Command: Send + Sync {
 }
 
 /// What a command came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     pub committed: Committed,
     /// The answer is that of an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// Why the command would be refused now, where that is how the earlier request was found.
+    pub refusal: Option<Refusal>,
 }
 
 /// Where commands line up behind one another once they have been in each other's way: then each finds the state the
@@ -83,7 +85,7 @@ impl Store {
                 UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), use_cache, in_line.is_some());
             let used_cache = unit.used_cache();
             match command.decide(unit).await {
-                Ok(committed) => return Ok(Done { committed, replayed: false }),
+                Ok(committed) => return Ok(Done { committed, replayed: false, refusal: None }),
                 Err(Failure::KeyTaken) => return self.replay(key.as_deref()).await,
                 Err(Failure::Moved(stream)) => {
                     if in_line.as_ref().is_none_or(|(other, _)| *other != stream) {
@@ -106,7 +108,10 @@ impl Store {
     /// A refused request may be the repetition of one that was accepted: then that one's answer counts.
     async fn refused(&self, refusal: Refusal, key: Option<&RequestKey>) -> Result<Done, Failure> {
         let Some(request) = key else { return Err(refusal.into()) };
-        self.kept(request).await?.ok_or(refusal.into())
+        match self.kept(request).await? {
+            Some(done) => Ok(Done { refusal: Some(refusal), ..done }),
+            None => Err(refusal.into()),
+        }
     }
 
     /// The answer of an earlier request with this key, if there was one.
@@ -128,7 +133,7 @@ impl Store {
             return Err(Refusal::new("idempotency_key_reused", detail).into());
         }
         let committed = Committed { position: kept.position, answer: kept.answer };
-        Ok(Done { committed, replayed: true })
+        Ok(Done { committed, replayed: true, refusal: None })
     }
 }
 

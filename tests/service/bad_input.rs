@@ -240,8 +240,15 @@ fn requests(acme: &Acme, invitation: &str, token: &str, code: &str) -> Vec<Reque
         request(None, post.clone(), "/v1/users/dave/erase", json!({}), &[], &[]),
     ];
     for what in ["preview", "accept", "decline"] {
-        let path = format!("/v1/invitations/{what}");
-        all.push(request(Some("dave"), post.clone(), &path, json!({"token": token}), &["/token"], &tokens));
+        let address = format!("/v1/invitations/{what}");
+        all.push(request(
+            Some("dave"),
+            post.clone(),
+            &address,
+            json!({"token": token}),
+            &["/token"],
+            &tokens,
+        ));
     }
     all
 }

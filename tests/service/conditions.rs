@@ -57,7 +57,7 @@ async fn a_command_on_what_has_moved_is_refused_and_writes_nothing() {
 async fn a_command_on_what_was_seen_is_done() {
     let acme = Acme::found().await;
     let (invitation, _) = acme.pending("eve@example.com").await;
-    let (operator, ada) = (acme.service.operator(), acme.ada());
+    let operator = acme.service.operator();
     let resources = [
         ("/v1/users/carol".to_owned(), Method::PUT, json!({"name": "Caroline"}), String::new()),
         (acme.at(""), Method::PATCH, json!({"name": "Other"}), String::new()),
@@ -78,22 +78,51 @@ async fn a_command_on_what_was_seen_is_done() {
         let answer = operator.send(method, &command, Some(&body), &[("if-match", "*")]).await;
         answer.expect(StatusCode::OK);
     }
-    drop(ada);
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn of_ten_who_saw_the_same_one_wins() {
+    let acme = Acme::found().await;
+    let (ada, seen, before) =
+        (acme.ada(), acme.ada().sees(&acme.at("")).await.etag(), acme.service.head().await);
+    let path = acme.at("");
+    let bodies: Vec<_> = (0..10).map(|n| json!({"name": format!("Name {n}")})).collect();
+    let headers = [("if-match", seen.as_str())];
+    let all = bodies.iter().map(|body| ada.send(Method::PATCH, &path, Some(body), &headers));
+    let mut statuses: Vec<_> =
+        futures::future::join_all(all).await.iter().map(|a| a.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412, 412, 412]);
+    assert_eq!(acme.service.head().await, before + 1);
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_preview_showed_can_be_accepted_on_that_condition() {
+    let acme = Acme::found().await;
+    let token = acme.ada().invites(&acme.id, "dave@example.com", "member").await;
+    let (dave, body) = (acme.service.user("dave"), json!({"token": token}));
+    let seen = dave.post("/v1/invitations/preview", body.clone()).await.expect(StatusCode::OK).etag();
+    let path = "/v1/invitations/accept";
+    dave.send(Method::POST, path, Some(&body), &[("if-match", "\"99\"")])
+        .await
+        .refused(412, "precondition_failed");
+    dave.send(Method::POST, path, Some(&body), &[("if-match", &seen)]).await.expect(StatusCode::OK);
     acme.stop().await;
 }
 
 #[tokio::test]
 async fn what_does_not_exist_matches_nothing() {
     let service = TestService::start().await;
-    let acme = Acme { id: String::new(), service };
-    let operator = acme.service.operator();
+    let operator = service.operator();
     for condition in ["*", "\"1\"", "\"0\""] {
         let body = json!({"name": "Ada"});
         let answer =
             operator.send(Method::PUT, "/v1/users/ada", Some(&body), &[("if-match", condition)]).await;
         answer.refused(412, "precondition_failed");
     }
-    acme.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -131,6 +131,39 @@ async fn what_is_not_json_as_this_service_reads_it_is_malformed() {
     acme.stop().await;
 }
 
+#[tokio::test]
+async fn a_query_parameter_that_a_route_does_not_know_is_never_ignored() {
+    let acme = Acme::found().await;
+    let before = acme.service.head().await;
+    for (path, methods) in documented_routes() {
+        let path = path.replace("01890000-0000-7000-8000-000000000000", &acme.id);
+        for method in methods {
+            let asked = format!("{path}?dry_run=true");
+            let answer = acme.service.operator().send(method.clone(), &asked, Some(&json!({})), &[]).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{method} {path}");
+            assert_eq!(answer.refused(400, "unknown_field").errors(), [("?dry_run", "unknown_field")]);
+        }
+    }
+    assert_eq!(acme.service.head().await, before);
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_need_neither_credentials_nor_the_internet() {
+    let service = TestService::start().await;
+    let document = service.bare(Method::GET, "/openapi.json", &[]).await.expect(StatusCode::OK);
+    assert!(document.body["openapi"].as_str().unwrap().starts_with("3.1"));
+    let page = service.bare(Method::GET, "/docs/", &[]).await.expect(StatusCode::OK);
+    let page = page.body.as_str().unwrap();
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    service.bare(Method::GET, "/livez", &[]).await.expect(StatusCode::OK);
+    assert_eq!(
+        service.bare(Method::GET, "/readyz", &[]).await.expect(StatusCode::OK).body["status"],
+        "ready"
+    );
+    service.stop().await;
+}
+
 // ---- Credentials
 
 #[tokio::test]

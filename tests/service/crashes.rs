@@ -12,6 +12,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, Executor, PgPool};
+use tenure::store::retry::Command;
+use tenure::store::{Committed, Failure, Origin, UnitOfWork};
+use tenure_aggregates::user::UserCommand;
+use tenure_aggregates::{User, UserId, WorkspaceId};
 use uuid::Uuid;
 
 use crate::support::TestService;
@@ -389,6 +393,36 @@ async fn connections_are_terminated_at_random() {
     let acknowledged = load.ends().await;
     assert!(acknowledged.len() > 20, "{}", acknowledged.len());
     all_is_there_once(&admin, &acknowledged).await;
+    admin.close().await;
+    service.stop().await;
+}
+
+/// The first of the two steps of an erasure, as the service takes it.
+struct StartErasure(UserId);
+
+impl Command for StartErasure {
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        let home = WorkspaceId::personal(&self.0);
+        unit.execute::<User>(home, &home.to_string(), UserCommand::StartErasure).await?;
+        unit.commit(String::new()).await
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_that_a_crash_cut_in_two_is_finished_by_the_retry() {
+    let service = TestService::start().await;
+    let (ada, bob) = (service.provision("ada").await, service.provision("bob").await);
+    let acme = ada.creates("Acme").await;
+    ada.brings(&acme, &bob, "member").await;
+    let begun = StartErasure(UserId::parse("bob").unwrap());
+    let origin = Arc::new(Origin::system());
+    service.app().store.run(&begun, origin, None, tenure::clock::now).await.unwrap();
+    service.operator().delete("/v1/users/bob").await.expect(StatusCode::NO_CONTENT);
+    let members = ada.get(&format!("/v1/workspaces/{acme}/members")).await.expect(StatusCode::OK);
+    assert_eq!(members.body["items"].as_array().unwrap().len(), 1);
+    let erased = "select count(*) from events where event_type in ('UserErasureStarted', 'UserErased')";
+    let admin = service.admin().await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(erased).fetch_one(&admin).await.unwrap(), 2);
     admin.close().await;
     service.stop().await;
 }

@@ -222,3 +222,48 @@ async fn a_key_is_bounded_visible_and_alone() {
     keyed(&ada, &Method::PATCH, &acme.at(""), &body, &long[1..]).await.expect(StatusCode::OK);
     acme.stop().await;
 }
+
+#[tokio::test]
+async fn a_replay_tells_of_then_and_not_of_now() {
+    let acme = Acme::found().await;
+    let (ada, body) = (acme.ada(), json!({"name": "Other"}));
+    let first = keyed(&ada, &Method::PATCH, &acme.at(""), &body, "k").await.expect(StatusCode::OK);
+    ada.patch(&acme.at(""), json!({"phone": "555"})).await.expect(StatusCode::OK);
+    let again = keyed(&ada, &Method::PATCH, &acme.at(""), &body, "k").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(heart(&again), heart(&first));
+    acme.stop().await;
+}
+
+/// The awkward truth: a command that changed nothing is kept without a body, as only the read model knows when the
+/// resource last changed. Its replay still changes nothing, but shows the resource as it is now.
+#[tokio::test]
+async fn a_replay_of_what_changed_nothing_changes_nothing_and_tells_of_now() {
+    let acme = Acme::found().await;
+    let ada = acme.ada();
+    let same = json!({"name": "Acme"});
+    keyed(&ada, &Method::PATCH, &acme.at(""), &same, "k").await.expect(StatusCode::OK);
+    ada.patch(&acme.at(""), json!({"name": "Other"})).await.expect(StatusCode::OK);
+    let again = keyed(&ada, &Method::PATCH, &acme.at(""), &same, "k").await.expect(StatusCode::OK);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.text("name"), "Other");
+    acme.stop().await;
+}
+
+/// Whoever has lost the right to invite is not told an invitation's token a second time.
+#[tokio::test]
+async fn a_replay_tells_no_secret_to_whoever_has_lost_the_right_to_it() {
+    let service = TestService::start().await;
+    let (ada, bob) = (service.provision("ada").await, service.provision("bob").await);
+    let acme = ada.creates("Acme").await;
+    ada.brings(&acme, &bob, "admin").await;
+    let path = format!("/v1/workspaces/{acme}/invitations");
+    let body = json!({"email": "carol@example.com", "notify": false});
+    keyed(&bob, &Method::POST, &path, &body, "k").await.expect(StatusCode::CREATED).text("token");
+    let member = format!("/v1/workspaces/{acme}/members/bob");
+    ada.patch(&member, json!({"role": "member"})).await.expect(StatusCode::OK);
+    keyed(&bob, &Method::POST, &path, &body, "k").await.refused(403, "permission_denied");
+    ada.delete(&member).await.expect(StatusCode::NO_CONTENT);
+    keyed(&bob, &Method::POST, &path, &body, "k").await.refused(404, "not_found");
+    service.stop().await;
+}

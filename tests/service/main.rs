@@ -13,6 +13,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::wrong_self_convention,
+    clippy::items_after_statements,
     reason = "helpers of tests are tests"
 )]
 
@@ -23,11 +26,13 @@ mod conventions;
 mod crashes;
 mod cursors;
 mod embedded_postgres;
+mod event_fixtures;
 mod history;
 mod idempotency;
 mod invitations;
 mod isolation;
 mod joining;
+mod load;
 mod log;
 mod model;
 mod people;

@@ -204,3 +204,29 @@ async fn who_makes_no_sense_as_an_actor_is_told_so() {
     operator.post("/v1/join", json!({"code": code})).await.refused(400, "actor_required");
     acme.stop().await;
 }
+
+#[tokio::test]
+async fn a_membership_ends_at_its_instant_and_its_seat_is_there_for_the_next() {
+    let acme = Acme::found().await;
+    let (ada, carol, operator) = (acme.ada(), acme.service.user("carol"), acme.service.operator());
+    operator.patch(&acme.at(""), json!({"seats": {"limit": 3}})).await.expect(StatusCode::OK);
+    let end = tenure::clock::now() + chrono::TimeDelta::milliseconds(1_500);
+    let body = json!({"expires_at": end.to_rfc3339()});
+    ada.patch(&acme.at("/members/carol"), body).await.expect(StatusCode::OK);
+    carol.sees(&acme.at("/members")).await;
+    tokio::time::sleep((end - tenure::clock::now()).to_std().unwrap_or_default()).await;
+    carol.get(&acme.at("/members")).await.refused(403, "permission_denied");
+    assert_eq!(ada.sees(&acme.at("/members?status=expired")).await.column("user_id"), ["carol"]);
+    assert_eq!(ada.sees(&acme.at("/members?status=active")).await.column("user_id"), ["ada", "bob"]);
+    let switcher = carol.sees("/v1/users/carol/workspaces").await;
+    assert_eq!(switcher.column("membership_status"), ["active", "expired"]);
+    ada.put(&acme.at("/members/dave"), json!({})).await.expect(StatusCode::CREATED);
+    let ended = ada.sees(&acme.at("/audit-log?action=membership.ended")).await;
+    let [ended] = ended.items() else { panic!("one end: {:#}", ended.body) };
+    assert_eq!(
+        (&ended["actor"]["type"], &ended["target"]["id"], &ended["reason"]),
+        (&json!("system"), &json!("carol"), &json!("expired"))
+    );
+    ada.put(&acme.at("/members/carol"), json!({})).await.refused(409, "seats_exhausted");
+    acme.stop().await;
+}

@@ -87,6 +87,8 @@ const TEXTS: [&str; 40] = [
     "tni_AAAA",
 ];
 
+const PROFILE: &[&str] = &["name", "slug", "description", "image_url", "website", "phone", "social", "seats"];
+
 fn text(rng: &mut StdRng) -> String {
     match rng.random_range(0..10) {
         0 => "x".repeat(rng.random_range(0..400)),
@@ -131,8 +133,6 @@ fn routes(acme: &Acme, invitation: &str) -> Vec<(Method, String, &'static [&'sta
     let (put, post, patch) = (Method::PUT, Method::POST, Method::PATCH);
     let at = |rest: &str| acme.at(rest);
     let inv = |rest: &str| acme.at(&format!("/invitations/{invitation}/{rest}"));
-    const PROFILE: &[&str] =
-        &["name", "slug", "description", "image_url", "website", "phone", "social", "seats"];
     vec![
         (put.clone(), "/v1/users/zoe".to_owned(), &["email", "email_verified", "name"]),
         (post.clone(), "/v1/users/zoe/erase".to_owned(), &["owned"]),

@@ -145,6 +145,30 @@ async fn an_owner_of_shared_workspaces_is_not_erased_without_a_word_on_them() {
     acme.stop().await;
 }
 
+#[tokio::test]
+async fn an_erasure_that_is_refused_leaves_nothing() {
+    // Invariant 1.
+    let acme = Acme::found().await;
+    let (ada, operator) = (acme.ada(), acme.service.operator());
+    ada.post(&acme.at("/members/carol/deactivate"), json!({})).await.expect(StatusCode::OK);
+    let erase = |heir: &str| {
+        let (ada, owned) = (ada.clone(), json!({"owned": {&acme.id: {"transfer_to": heir}}}));
+        async move { ada.post("/v1/users/ada/erase", owned).await }
+    };
+    let head = acme.service.head().await;
+    for heir in ["ada", "dave", "nobody", "carol"] {
+        let answer = erase(heir).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{heir}: {:#}", answer.body);
+        answer.refused(409, "not_an_active_member");
+        assert_eq!(acme.service.head().await, head, "{heir}");
+    }
+    operator.post(&acme.at("/suspend"), json!({})).await.expect(StatusCode::OK);
+    erase("bob").await.refused(423, "workspace_suspended");
+    assert_eq!(acme.service.head().await, head + 1);
+    ada.sees("/v1/users/ada").await;
+    acme.stop().await;
+}
+
 // ---- Workspaces
 
 #[tokio::test]

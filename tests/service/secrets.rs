@@ -57,7 +57,7 @@ struct Secrets(Vec<String>);
 impl Secrets {
     fn token(&mut self, token: &str) {
         let bytes = URL_SAFE_NO_PAD.decode(&token[4..]).unwrap();
-        let hex: String = bytes[20..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = bytes[20..].iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         self.0.extend([token.to_owned(), token[token.len() - 24..].to_owned(), hex]);
     }
 

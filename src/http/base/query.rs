@@ -29,6 +29,23 @@ where
     }
 }
 
+/// For routes without parameters: one that is sent is refused, so that none is silently ignored.
+#[derive(Debug, Clone, Copy)]
+pub struct NoQuery;
+
+#[derive(serde::Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Nothing {} = read(parts.uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
+        Ok(Self)
+    }
+}
+
 fn read<T>(query: &str) -> Result<T, Vec<FieldError>>
 where
     T: DeserializeOwned + Validate<Context = ()>,

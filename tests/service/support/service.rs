@@ -119,6 +119,7 @@ impl TestService {
     }
 
     /// Positions and `workspace_seqs` have no hole, streams none either, heads say what the log says (invariants 1, 2
+    /// Positions and `workspace_seq`s have no hole, streams none either, heads say what the log says (invariants 1, 2
     /// and 4), and the read models equal the log's fold (invariant 3) as far as SQL alone can tell.
     pub async fn check_invariants(&self) {
         let admin = self.admin().await;

@@ -1,0 +1,267 @@
+//! Events as they were written once (attack 41): every later version loads, projects and rebuilds them alike.
+//!
+//! The files under `fixtures/` are never edited. A changed event shape gets a new file beside them, written with
+//! `WRITE_FIXTURE=<name> cargo test --test service event_fixtures::writes`.
+
+use cqrs_es::Aggregate;
+use reqwest::StatusCode;
+use serde_json::{Map, Value, json};
+use sqlx::{Executor, PgPool};
+use tenure::clock;
+use tenure_aggregates::adapter::Stream;
+use tenure_aggregates::{Claim, Invitation, Membership, User, Workspace};
+use tenure_projections::ALL;
+
+use crate::support::TestService;
+use crate::support::cluster::fresh_database;
+use crate::support::invariants::{caught_up, log_is_whole, read_models_are_the_fold, rows};
+
+const FIXTURES: &[(&str, &str)] = &[("first", include_str!("fixtures/events-first.json"))];
+
+/// Every event type that may stand in a log.
+const TYPES: &[&str] = &[
+    "ClaimReleased",
+    "ClaimTaken",
+    "InvitationAccepted",
+    "InvitationDeclined",
+    "InvitationResent",
+    "InvitationRevoked",
+    "InvitationSent",
+    "InviteCodeDisabled",
+    "InviteCodeIssued",
+    "MembershipDeactivated",
+    "MembershipEnded",
+    "MembershipExpiryChanged",
+    "MembershipReactivated",
+    "MembershipRoleChanged",
+    "MembershipStarted",
+    "UserErased",
+    "UserErasureStarted",
+    "UserErasureWithdrawn",
+    "UserProfileChanged",
+    "UserProvisioned",
+    "WorkspaceArchived",
+    "WorkspaceCreated",
+    "WorkspaceDeleted",
+    "WorkspaceOwnershipTransferred",
+    "WorkspaceProfileChanged",
+    "WorkspaceRestored",
+    "WorkspaceResumed",
+    "WorkspaceSeatsLimitChanged",
+    "WorkspaceSuspended",
+];
+
+#[tokio::test]
+async fn events_of_every_version_are_read_as_they_were() {
+    let mut seen = Vec::new();
+    for (name, text) in FIXTURES {
+        let fixture: Value = serde_json::from_str(text).unwrap();
+        let database = fresh_database().await;
+        let mut surgeon = database.clone();
+        surgeon = surgeon.options([("session_replication_role", "replica")]);
+        let surgeon =
+            sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(surgeon).await.unwrap();
+        insert(&surgeon, &fixture["events"]).await;
+        let service = TestService::start_on(database, |_| {}).await;
+        log_is_whole(&surgeon).await;
+        caught_up(&surgeon).await;
+        let parked: i64 =
+            sqlx::query_scalar("select count(*) from projection_parked").fetch_one(&surgeon).await.unwrap();
+        assert_eq!(parked, 0, "{name}");
+        // Projected as they were then, whatever columns came since.
+        let now = rows(&surgeon).await;
+        for (table, then) in fixture["rows"].as_object().unwrap() {
+            let now: Vec<Value> =
+                now[table.as_str()].iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+            let then = then.as_array().unwrap();
+            assert_eq!(now.len(), then.len(), "{name}: {table}");
+            for row in then {
+                let row = row.as_object().unwrap();
+                assert!(now.iter().any(|now| holds(now, row)), "{name}: {table}: {row:#?}");
+            }
+        }
+        // Rebuilt alike, and loaded alike.
+        read_models_are_the_fold(&surgeon).await;
+        let loader = Loaded { service: &service, states: &fixture["states"] };
+        loader.same::<User>().await;
+        loader.same::<Workspace>().await;
+        loader.same::<Membership>().await;
+        loader.same::<Invitation>().await;
+        loader.same::<Claim>().await;
+        // And the next command finds them as good as new.
+        let (acme, owner) = (fixture["acme"].as_str().unwrap(), service.user("bob"));
+        owner.patch(&format!("/v1/workspaces/{acme}"), json!({"name": "Later"})).await.expect(StatusCode::OK);
+        let types: Vec<String> =
+            sqlx::query_scalar("select distinct event_type from events").fetch_all(&surgeon).await.unwrap();
+        seen.extend(types);
+        surgeon.close().await;
+        service.stop().await;
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, TYPES);
+}
+
+/// Whether a row still says everything that it said then.
+fn holds(now: &Value, then: &Map<String, Value>) -> bool {
+    then.iter().all(|(column, value)| now.get(column) == Some(value))
+}
+
+struct Loaded<'a> {
+    service: &'a TestService,
+    states: &'a Value,
+}
+
+impl Loaded<'_> {
+    async fn same<A: Stream + serde::Serialize>(&self) {
+        let streams = self.states[A::TYPE].as_object().unwrap();
+        assert!(!streams.is_empty());
+        for (id, then) in streams {
+            let loaded = self.service.app().store.loader().load::<A>(id).await.unwrap();
+            assert_eq!(&serde_json::to_value(&*loaded.state).unwrap(), then, "{} {id}", A::TYPE);
+        }
+    }
+}
+
+/// Puts a whole history into an empty log.
+async fn insert(surgeon: &PgPool, events: &Value) {
+    sqlx::query("insert into events select * from json_populate_recordset(null::events, $1::json)")
+        .bind(events.to_string())
+        .execute(surgeon)
+        .await
+        .unwrap();
+    surgeon.execute("update log_head set position = (select max(position) from events), recorded_at = (select max(recorded_at) from events)").await.unwrap();
+    surgeon
+        .execute(
+            "insert into workspace_heads select workspace_id, max(workspace_seq),
+                 greatest(0, count(*) filter (where event_type in ('MembershipStarted', 'MembershipReactivated'))
+                             - count(*) filter (where event_type in ('MembershipEnded', 'MembershipDeactivated'))), 0
+             from events group by workspace_id",
+        )
+        .await
+        .unwrap();
+}
+
+/// A history in which everything happens that can.
+async fn everything(service: &TestService) -> String {
+    let operator = service.operator();
+    let mut people = Vec::new();
+    for name in ["ada", "bob", "cyd", "dan", "eve"] {
+        people.push(service.provision(name).await);
+    }
+    let [ada, bob, cyd, dan, eve] = people.as_slice() else { unreachable!() };
+    operator
+        .put("/v1/users/bob", json!({"name": "Robert", "email": "robert@example.com"}))
+        .await
+        .expect(StatusCode::OK);
+    operator
+        .put("/v1/users/bob", json!({"email": "bob@example.com", "email_verified": true}))
+        .await
+        .expect(StatusCode::OK);
+    let acme = ada
+        .post("/v1/workspaces", json!({"name": "Acme", "slug": "acme", "social": {"github": "acme"}}))
+        .await;
+    let acme = acme.expect(StatusCode::CREATED).text("id");
+    let at = |path: &str| format!("/v1/workspaces/{acme}{path}");
+    let change = json!({"name": "Acme Ltd", "slug": "acme-ltd", "description": "d", "website": "https://acme.example"});
+    ada.patch(&at(""), change).await.expect(StatusCode::OK);
+    operator.patch(&at(""), json!({"seats": {"limit": 9}})).await.expect(StatusCode::OK);
+    ada.brings(&acme, bob, "admin").await;
+    ada.invites(&acme, "eve@example.com", "member").await;
+    let token = ada.invites(&acme, "dan@example.com", "member").await;
+    dan.post("/v1/invitations/decline", json!({"token": token})).await;
+    let listed = ada.get(&at("/invitations?email=eve@example.com")).await.expect(StatusCode::OK);
+    let invitation = listed.body["items"][0]["id"].as_str().unwrap().to_owned();
+    let resent = ada.post(&at(&format!("/invitations/{invitation}/resend")), json!({"notify": false})).await;
+    resent.expect(StatusCode::OK);
+    ada.post(&at(&format!("/invitations/{invitation}/revoke")), json!({})).await;
+    let code =
+        ada.put(&at("/invite-code"), json!({"role": "member", "max_uses": 3})).await.expect(StatusCode::OK);
+    cyd.post("/v1/join", json!({"code": code.text("code")})).await.expect(StatusCode::OK);
+    eve.post("/v1/join", json!({"code": code.text("code")})).await.expect(StatusCode::OK);
+    ada.delete(&at("/invite-code")).await.expect(StatusCode::NO_CONTENT);
+    ada.patch(&at("/members/bob"), json!({"role": "moderator"})).await.expect(StatusCode::OK);
+    ada.patch(&at("/members/eve"), json!({"expires_at": "2099-01-01T00:00:00Z"}))
+        .await
+        .expect(StatusCode::OK);
+    ada.post(&at("/members/eve/deactivate"), json!({"reason": "on leave"})).await;
+    ada.post(&at("/members/eve/reactivate"), json!({})).await;
+    ada.delete(&at("/members/cyd")).await.expect(StatusCode::NO_CONTENT);
+    operator.post(&at("/suspend"), json!({"reason": "unpaid"})).await;
+    operator.post(&at("/resume"), json!({"reason": "paid"})).await;
+    ada.post(&at("/archive"), json!({})).await;
+    ada.post(&at("/restore"), json!({})).await;
+    ada.post(&at("/transfer-ownership"), json!({"to": "bob"})).await;
+    let gone = ada.creates("Gone").await;
+    ada.delete(&format!("/v1/workspaces/{gone}")).await.expect(StatusCode::NO_CONTENT);
+    operator.delete("/v1/users/dan").await.expect(StatusCode::NO_CONTENT);
+    acme
+}
+
+/// An erasure that is withdrawn needs a race; here it is written by hand, as it would be.
+async fn withdraw_an_erasure(admin: &PgPool) {
+    for (n, name) in (1_i64..).zip(["UserErasureStarted", "UserErasureWithdrawn"]) {
+        sqlx::query(
+            "insert into events select (select max(position) + 1 from events), e.workspace_id,
+                 (select max(workspace_seq) + 1 from events w where w.workspace_id = e.workspace_id), 'User', e.aggregate_id,
+                 $1 + e.sequence, $2, '1', json_build_object('type', $2, 'user_id', 'eve'), e.metadata, $3
+             from events e where e.event_type = 'UserProvisioned' and e.payload->>'user_id' = 'eve'",
+        )
+        .bind(n)
+        .bind(name)
+        .bind(clock::now())
+        .execute(admin)
+        .await
+        .unwrap();
+    }
+    admin.execute("update log_head set position = position + 2").await.unwrap();
+    admin
+        .execute(
+            "update workspace_heads h set seq = (select max(workspace_seq) from events e where e.workspace_id = h.workspace_id)",
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn writes_a_fixture_if_told_so() {
+    let Ok(name) = std::env::var("WRITE_FIXTURE") else { return };
+    let service = TestService::start().await;
+    let acme = everything(&service).await;
+    let admin = service.admin().await;
+    withdraw_an_erasure(&admin).await;
+    caught_up(&admin).await;
+    let mut fixture = json!({"acme": acme, "rows": {}, "states": {}});
+    fixture["events"] = sqlx::query_scalar("select json_agg(e order by position) from events e")
+        .fetch_one(&admin)
+        .await
+        .unwrap();
+    for (table, rows) in rows(&admin).await {
+        fixture["rows"][table] = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap()).collect();
+    }
+    fixture["states"][User::TYPE] = states::<User>(&service, &admin).await;
+    fixture["states"][Workspace::TYPE] = states::<Workspace>(&service, &admin).await;
+    fixture["states"][Membership::TYPE] = states::<Membership>(&service, &admin).await;
+    fixture["states"][Invitation::TYPE] = states::<Invitation>(&service, &admin).await;
+    fixture["states"][Claim::TYPE] = states::<Claim>(&service, &admin).await;
+    let path = format!("{}/tests/service/fixtures/events-{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, serde_json::to_string_pretty(&fixture).unwrap() + "\n").unwrap();
+    assert_eq!(fixture["rows"].as_object().unwrap().len(), ALL.iter().map(|p| p.tables.len()).sum::<usize>());
+    admin.close().await;
+    service.stop().await;
+}
+
+async fn states<A: Stream + serde::Serialize>(service: &TestService, admin: &PgPool) -> Value {
+    let ids: Vec<String> =
+        sqlx::query_scalar("select distinct aggregate_id from events where aggregate_type = $1 order by 1")
+            .bind(A::TYPE)
+            .fetch_all(admin)
+            .await
+            .unwrap();
+    let mut states = Map::new();
+    for id in ids {
+        let loaded = service.app().store.loader().load::<A>(&id).await.unwrap();
+        states.insert(id, serde_json::to_value(&*loaded.state).unwrap());
+    }
+    states.into()
+}
