@@ -3,7 +3,7 @@
 mod fold;
 
 use sqlx::PgPool;
-use tenure_aggregates::{Role, Time};
+use tenure_aggregates::{Role, Time, WorkspaceId};
 use uuid::Uuid;
 
 use crate::TenantTx;
@@ -151,14 +151,20 @@ pub struct Expired {
     pub expires_at: Time,
 }
 
-/// Of all tenants, for the sweeper: needs a pool of the projector's role.
-pub async fn expired(projector: &PgPool, now: Time, limit: i64) -> Result<Vec<Expired>, sqlx::Error> {
+/// Of one workspace or of all, for upkeep: needs a pool of the projector's role.
+pub async fn expired(
+    projector: &PgPool,
+    workspace: Option<WorkspaceId>,
+    now: Time,
+    limit: i64,
+) -> Result<Vec<Expired>, sqlx::Error> {
     sqlx::query_as!(
         Expired,
         r#"select workspace_id, user_id, expires_at as "expires_at!" from members
-           where expires_at <= $1 order by expires_at limit $2"#,
+           where expires_at <= $1 and ($3::uuid is null or workspace_id = $3) order by expires_at limit $2"#,
         now,
-        limit
+        limit,
+        workspace.map(Uuid::from)
     )
     .fetch_all(projector)
     .await

@@ -41,7 +41,11 @@ pub async fn find(tx: &mut TenantTx) -> Result<Option<User>, sqlx::Error> {
 }
 
 /// Users whose erasure began before `before` and did not end: needs a pool of the projector's role.
-pub async fn stuck_in_erasure(projector: &PgPool, before: Time, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+pub async fn stuck_in_erasure(
+    projector: &PgPool,
+    before: Time,
+    limit: i64,
+) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "select user_id from users where status = 'erasing' and updated_at < $1 order by updated_at limit $2",
         before,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tenure_aggregates::user::Profile;
 use tenure_aggregates::{
-    Authority, Membership, MembershipId, User, UserId, Workspace, WorkspaceId, workspace,
+    Authority, Membership, MembershipId, Permission, Role, User, UserId, Workspace, WorkspaceId, workspace,
 };
 
 use crate::store::origin::Actor;
@@ -46,6 +46,26 @@ pub async fn active_user(unit: &mut UnitOfWork, user: &UserId) -> Result<Profile
     let home = WorkspaceId::personal(user);
     let state = unit.load::<User>(home, &home.to_string()).await?;
     Ok(state.active()?.clone())
+}
+
+/// An invitation or a code is worth what its issuer may still give: one since demoted or removed opens no door.
+/// The service, which issues for nobody, always may.
+pub async fn still_permitted(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    workspace: &Workspace,
+    issuer: Option<&UserId>,
+    role: Role,
+) -> Result<(), Failure> {
+    let Some(issuer) = issuer else { return Ok(()) };
+    let membership = membership(unit, id, issuer).await?;
+    let authority = Authority::of(workspace, &membership, issuer, unit.now());
+    if authority.require(Permission::MembersInvite).is_ok() && authority.require_grant(role).is_ok() {
+        return Ok(());
+    }
+    let detail =
+        "Whoever opened this door may no longer let people in with this role; ask for a new invitation.";
+    Err(Refusal::new("inviter_not_permitted", detail).into())
 }
 
 /// The acting user, where only a user makes sense.

@@ -12,7 +12,7 @@ use tenure_aggregates::{
 use tenure_projections::members::find_by_email;
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, authority, membership as membership_of};
+use super::authorize::{acting_user, active_user, authority, membership as membership_of, still_permitted};
 use super::members::{self, join};
 use crate::reads::Reads;
 use crate::resources::{self, Answer, Secret};
@@ -262,29 +262,12 @@ impl Command for Accept {
         }
         workspace.joinable()?;
         let offer = after.offer().ok_or(invitation::Refusal::TokenInvalid)?;
-        still_permitted(&mut unit, id, &workspace, offer).await?;
+        still_permitted(&mut unit, id, &workspace, offer.invited_by.as_ref(), offer.role).await?;
         let through = Entrance::Invitation { invitation_id: self.token.id };
         let member = join(&mut unit, id, &workspace, &user, offer.role, None, through).await?;
         let answer = members::describe(&unit, id, workspace.living()?, &member, Some(&profile), 200)?;
         unit.commit(answer.to_text()?).await
     }
-}
-
-/// An invitation is worth what its sender may still give: a sender since demoted or removed opens no door.
-async fn still_permitted(
-    unit: &mut UnitOfWork,
-    id: WorkspaceId,
-    workspace: &Workspace,
-    offer: &invitation::Offer,
-) -> Result<(), Failure> {
-    let Some(inviter) = &offer.invited_by else { return Ok(()) };
-    let membership = membership_of(unit, id, inviter).await?;
-    let authority = Authority::of(workspace, &membership, inviter, unit.now());
-    if authority.require(Permission::MembersInvite).is_ok() && authority.require_grant(offer.role).is_ok() {
-        return Ok(());
-    }
-    let detail = "Whoever sent this invitation may no longer invite to this role; ask for a new one.";
-    Err(crate::store::Refusal::new("inviter_not_permitted", detail).into())
 }
 
 /// Turns an invitation down: whoever holds its token may.

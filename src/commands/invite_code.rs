@@ -7,7 +7,7 @@ use tenure_aggregates::{Claim, Membership, MembershipId, Permission, Role, Time,
 use uuid::Uuid;
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, authority, membership};
+use super::authorize::{acting_user, active_user, authority, membership, still_permitted};
 use super::members::{self, join};
 use super::workspaces::release;
 use crate::resources::{self, Answer, Secret};
@@ -98,6 +98,7 @@ impl Command for JoinByCode {
         let code = workspace.redeem_code(&self.hash, unit.now())?.clone();
         membership(&mut unit, id, &user).await?;
         self.precondition.check::<Membership>(&unit, &MembershipId::of(id, &user).to_string())?;
+        still_permitted(&mut unit, id, &workspace, code.issued_by.as_ref(), code.role).await?;
         let through = Entrance::InviteCode { generation: code.generation };
         let member = join(&mut unit, id, &workspace, &user, code.role, None, through).await?;
         unit.move_counters(CounterMove {

@@ -34,7 +34,7 @@ pub async fn run(store: Store, projector: PgPool, stop: CancellationToken) {
             _ = due.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = record_expiries(&store, &projector).await {
+        if let Err(error) = record_expiries(&store, &projector, None).await {
             tracing::warn!(?error, "expiries could not be recorded; trying again later");
         }
         if let Err(error) = withdraw_erasures(&store, &projector, clock::now() - ERASURE_TAKES).await {
@@ -46,9 +46,13 @@ pub async fn run(store: Store, projector: PgPool, stop: CancellationToken) {
     }
 }
 
-/// Records every expiry that has come; returns how many.
-pub async fn record_expiries(store: &Store, projector: &PgPool) -> Result<usize, Failure> {
-    let due = expired(projector, clock::now(), AT_ONCE).await.map_err(StoreError::from)?;
+/// Records the expiries that have come, in one workspace or in all; returns how many.
+pub async fn record_expiries(
+    store: &Store,
+    projector: &PgPool,
+    workspace: Option<WorkspaceId>,
+) -> Result<usize, Failure> {
+    let due = expired(projector, workspace, clock::now(), AT_ONCE).await.map_err(StoreError::from)?;
     let mut recorded = 0;
     for membership in due {
         let Ok(user_id) = UserId::parse(&membership.user_id) else { continue };

@@ -24,7 +24,7 @@ fn status(code: &str) -> StatusCode {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, detail, permission, pointer, members } = refusal;
+        let Refusal { code, detail, permission, pointer, members, .. } = refusal;
         let mut problem = match pointer {
             Some(pointer) => Self::invalid_field(pointer, "invalid", detail),
             None => Self::new(status(code), code, detail),

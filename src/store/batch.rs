@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tenure_aggregates::{Time, Workspace};
+use tenure_aggregates::{Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
 use super::appender::{Append, Appended, Job};
@@ -212,10 +212,9 @@ impl Overlay<'_> {
             head.seats += counters.seats;
             head.code_uses += counters.code_uses;
             if counters.seats_limit.is_some_and(|limit| head.seats > limit) {
-                return Err(Verdict::Refused(Refusal::new(
-                    "seats_exhausted",
-                    "Every seat of this workspace is taken.",
-                )));
+                let refusal = Refusal::new("seats_exhausted", "Every seat of this workspace is taken.");
+                let workspace = Some(WorkspaceId(counters.workspace));
+                return Err(Verdict::Refused(Refusal { workspace, ..refusal }));
             }
             if counters.code_limit.is_some_and(|limit| head.code_uses > limit) {
                 return Err(Verdict::Refused(Refusal::new(

@@ -4,7 +4,7 @@
 //! `http::problem` turns one into a status code.
 
 use serde_json::Value;
-use tenure_aggregates::Refused;
+use tenure_aggregates::{Refused, WorkspaceId};
 
 /// A rule said no; nothing was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,13 +15,22 @@ pub struct Refusal {
     pub permission: Option<&'static str>,
     /// The field at fault, for `validation_failed`.
     pub pointer: Option<&'static str>,
+    /// The workspace whose limit was met, where that is the reason; not told to the client.
+    pub workspace: Option<WorkspaceId>,
     /// More for the client to go on, as problem members.
     pub members: Vec<(&'static str, Value)>,
 }
 
 impl Refusal {
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), permission: None, pointer: None, members: Vec::new() }
+        Self {
+            code,
+            detail: detail.into(),
+            permission: None,
+            pointer: None,
+            workspace: None,
+            members: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -92,6 +101,7 @@ impl<R: Refused> From<R> for Failure {
             detail: refused.to_string(),
             permission: refused.permission(),
             pointer: refused.pointer(),
+            workspace: None,
             members: Vec::new(),
         })
     }

@@ -50,6 +50,24 @@ async fn a_code_with_seven_uses_lets_exactly_seven_in() {
     service.stop().await;
 }
 
+/// As with invitations (attack 23): what somebody may no longer give, a code of theirs does not give either.
+#[tokio::test]
+async fn a_code_of_somebody_since_demoted_or_removed_lets_nobody_in() {
+    let service = TestService::start().await;
+    let (ada, bob, carol) =
+        (service.provision("ada").await, service.provision("bob").await, service.provision("carol").await);
+    let acme = ada.creates("Acme").await;
+    ada.brings(&acme, &bob, "admin").await;
+    let path = format!("/v1/workspaces/{acme}/invite-code");
+    let code = bob.put(&path, json!({"role": "admin"})).await.expect(StatusCode::OK).text("code");
+    let member = format!("/v1/workspaces/{acme}/members/bob");
+    ada.patch(&member, json!({"role": "moderator"})).await.expect(StatusCode::OK);
+    join(&carol, &code).await.refused(409, "inviter_not_permitted");
+    ada.delete(&member).await.expect(StatusCode::NO_CONTENT);
+    join(&carol, &code).await.refused(409, "inviter_not_permitted");
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_rotated_disabled_or_expired_code_lets_nobody_in() {
     let service = TestService::start().await;
