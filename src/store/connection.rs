@@ -270,13 +270,11 @@ impl Connection {
     async fn reconnect(&mut self) -> Result<Head, StoreError> {
         self.holds_head = false;
         self.link = None;
-        match timeout(CONNECT, self.try_reconnect()).await {
-            Ok(head) => head,
-            Err(_) => {
-                self.link = None;
-                Err(StoreError::Unavailable(format!("no connection within {CONNECT:?}")))
-            }
+        if let Ok(head) = timeout(CONNECT, self.try_reconnect()).await {
+            return head;
         }
+        self.link = None;
+        Err(StoreError::Unavailable(format!("no connection within {CONNECT:?}")))
     }
 
     /// Connects and raises the epoch, which waits for whatever a connection before this one still has under way.
