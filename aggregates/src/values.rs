@@ -55,7 +55,7 @@ pub fn line(text: &str, max: usize) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Several lines of text: as [`line`], but tabs and line feeds may stand in it.
+/// Several lines of text: as [`line()`], but tabs and line feeds may stand in it.
 pub fn paragraph(text: &str, max: usize) -> Result<(), Invalid> {
     bounded(text, max)?;
     if text.chars().any(|c| deceives(c) && !matches!(c, '\n' | '\t')) {

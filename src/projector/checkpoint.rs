@@ -186,7 +186,7 @@ pub async fn status(projector: &PgPool) -> Result<Vec<ProjectionStatus>, sqlx::E
     .await
 }
 
-/// The live read models whose rows an older program wrote: they serve on, and want [`rebuild`](super::rebuild).
+/// The live read models whose rows an older program wrote: they serve on, and want [`rebuild`](fn@super::rebuild).
 pub async fn outdated(projector: &PgPool) -> Result<Vec<&'static str>, sqlx::Error> {
     let rows = sqlx::query!("select name, version from projection_checkpoints where state = 'live'")
         .fetch_all(projector)

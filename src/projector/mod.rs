@@ -5,7 +5,7 @@
 //! - [`reader`]: the log in order, up to the first hole; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
-//! - [`rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables;
+//! - [`mod@rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables;
 //!   `fill.rs`: its rows
 //!
 //! Rows and checkpoints commit in one transaction, so that every event is applied exactly once whoever dies when.

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub parked: i64,
     /// Positions that are missing from the log: an alarm, and the read models wait there.
     pub hole: Option<Hole>,
-    /// Read models that serve rows of an older version; [`rebuild`](super::rebuild) mends that.
+    /// Read models that serve rows of an older version; [`rebuild`](fn@super::rebuild) mends that.
     pub outdated: Vec<&'static str>,
     /// Of the last round, if it failed.
     pub last_error: Option<String>,
