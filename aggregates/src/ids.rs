@@ -44,6 +44,10 @@ uuid_id!(
     /// One user's membership of one workspace; the same pair always has the same id.
     MembershipId
 );
+uuid_id!(
+    /// A session: one sign-in of one user.
+    SessionId
+);
 
 impl WorkspaceId {
     /// The personal workspace of a user. It is also the id of the user's own stream.

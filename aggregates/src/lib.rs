@@ -1,8 +1,8 @@
 //! The tenancy rules of Tenure.
 //!
 //! # Layout
-//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`claim`]), each read top to
-//!   bottom: Event, State, evolve, Command, decide, Refusal
+//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`session`], [`claim`]), each
+//!   read top to bottom: Event, State, evolve, Command, decide, Refusal
 //! - [`role`]: roles, permissions and which role holds which
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
@@ -19,6 +19,7 @@ pub mod ids;
 pub mod invitation;
 pub mod membership;
 pub mod role;
+pub mod session;
 pub mod user;
 pub mod values;
 pub mod workspace;
@@ -26,10 +27,11 @@ pub mod workspace;
 pub use authority::Authority;
 pub use claim::Claim;
 pub use event::{Changed, Refused};
-pub use ids::{InvitationId, MembershipId, UserId, WorkspaceId};
+pub use ids::{InvitationId, MembershipId, SessionId, UserId, WorkspaceId};
 pub use invitation::Invitation;
 pub use membership::Membership;
 pub use role::{Permission, Role};
+pub use session::Session;
 pub use user::User;
 pub use workspace::Workspace;
 

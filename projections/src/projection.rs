@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use crate::recorded::Recorded;
 use crate::{
-    audit_log::AuditLog, invitations::Invitations, members::Members, users::Users, workspaces::Workspaces,
+    audit_log::AuditLog, invitations::Invitations, members::Members, sessions::Sessions, users::Users,
+    workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -53,11 +54,12 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 5] = [
+pub static ALL: [Registered; 6] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
     Registered::of::<Users>(),
+    Registered::of::<Sessions>(),
     Registered::of::<AuditLog>(),
 ];
 

@@ -6,9 +6,12 @@ use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
+use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
-use tenure_aggregates::{Claim, Invitation, Membership, Time, User, UserId, Workspace, WorkspaceId, adapter};
+use tenure_aggregates::{
+    Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId, adapter,
+};
 use uuid::Uuid;
 
 /// A row of the log, its JSON still text.
@@ -48,6 +51,7 @@ pub enum Event {
     Workspace(WorkspaceEvent),
     Membership(MembershipEvent),
     Invitation(InvitationEvent),
+    Session(SessionEvent),
     Claim(ClaimEvent),
 }
 
@@ -61,6 +65,9 @@ pub struct Metadata {
     /// The service that acted for the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// The session the actor acted in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +144,7 @@ impl Event {
             Workspace::TYPE => serde_json::from_str(payload).map(Self::Workspace),
             Membership::TYPE => serde_json::from_str(payload).map(Self::Membership),
             Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
+            Session::TYPE => serde_json::from_str(payload).map(Self::Session),
             Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
             other => return Err(format!("unknown aggregate type {other}")),
         };
@@ -149,6 +157,7 @@ impl Event {
             Self::Workspace(_) => Workspace::TYPE,
             Self::Membership(_) => Membership::TYPE,
             Self::Invitation(_) => Invitation::TYPE,
+            Self::Session(_) => Session::TYPE,
             Self::Claim(_) => Claim::TYPE,
         }
     }
@@ -160,6 +169,7 @@ impl Event {
             Self::Workspace(event) => event.name(),
             Self::Membership(event) => event.name(),
             Self::Invitation(event) => event.name(),
+            Self::Session(event) => event.name(),
             Self::Claim(event) => event.name(),
         }
     }

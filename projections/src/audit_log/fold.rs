@@ -38,7 +38,8 @@ struct Entry<'a> {
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
-const NOT_A_CHANGE: [&str; 6] = ["type", "user_id", "invitation_id", "hash", "reason", "because"];
+const NOT_A_CHANGE: [&str; 7] =
+    ["type", "user_id", "invitation_id", "session_id", "hash", "reason", "because"];
 
 fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
     let fields = match &recorded.event {
@@ -46,6 +47,7 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
         Event::Invitation(event) => serde_json::to_value(event),
+        Event::Session(event) => serde_json::to_value(event),
         Event::Claim(event) => serde_json::to_value(event),
     };
     let Value::Object(fields) = fields.map_err(|error| sqlx::Error::Encode(error.into()))? else {
@@ -74,6 +76,7 @@ fn target(recorded: &Recorded) -> (&'static str, String) {
         Event::Workspace(_) => ("workspace", workspace()),
         Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
         Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),
+        Event::Session(_) => ("session", recorded.aggregate_id.clone()),
         Event::User(event) => ("user", user(event).to_owned()),
         Event::Claim(_) => ("claim", recorded.aggregate_id.clone()),
     }
@@ -94,7 +97,12 @@ fn user(event: &tenure_aggregates::user::UserEvent) -> &str {
 fn changes(name: &str, fields: Map<String, Value>) -> Value {
     let begins = matches!(
         name,
-        "UserProvisioned" | "WorkspaceCreated" | "MembershipStarted" | "InvitationSent" | "InviteCodeIssued"
+        "UserProvisioned"
+            | "WorkspaceCreated"
+            | "MembershipStarted"
+            | "InvitationSent"
+            | "InviteCodeIssued"
+            | "SessionStarted"
     );
     let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
     let change = |(field, value): (String, Value)| {

@@ -32,7 +32,11 @@ impl Projection for Invitations {
                     rows.forget(|(of, _)| *of == workspace);
                     ended.push(workspace);
                 }
-                Event::Workspace(_) | Event::User(_) | Event::Membership(_) | Event::Claim(_) => {}
+                Event::Workspace(_)
+                | Event::User(_)
+                | Event::Membership(_)
+                | Event::Session(_)
+                | Event::Claim(_) => {}
             }
         }
         if !ended.is_empty() {

@@ -102,7 +102,7 @@ impl Fold {
                 Event::User(_) => {
                     profiles.insert(recorded.workspace_id.into());
                 }
-                Event::Workspace(_) | Event::Invitation(_) | Event::Claim(_) => {}
+                Event::Workspace(_) | Event::Invitation(_) | Event::Session(_) | Event::Claim(_) => {}
             }
         }
         Ok(Self {
@@ -125,7 +125,7 @@ impl Fold {
                 self.members.forget(|(of, _)| *of == workspace);
                 self.ended_workspaces.push(workspace);
             }
-            Event::Workspace(_) | Event::Invitation(_) | Event::Claim(_) => {}
+            Event::Workspace(_) | Event::Invitation(_) | Event::Session(_) | Event::Claim(_) => {}
         }
     }
 

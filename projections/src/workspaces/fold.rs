@@ -29,7 +29,7 @@ impl Projection for Workspaces {
             match &recorded.event {
                 Event::Workspace(event) => fold.workspace(recorded, event),
                 Event::Membership(event) => fold.membership(recorded, event),
-                Event::User(_) | Event::Invitation(_) | Event::Claim(_) => {}
+                Event::User(_) | Event::Invitation(_) | Event::Session(_) | Event::Claim(_) => {}
             }
         }
         fold.write(conn).await
@@ -55,6 +55,7 @@ impl Fold {
                 Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
                 | Event::User(_)
                 | Event::Invitation(_)
+                | Event::Session(_)
                 | Event::Claim(_)
                 | Event::Membership(E::MembershipRoleChanged { .. } | E::MembershipExpiryChanged { .. }) => {}
                 Event::Workspace(_) | Event::Membership(E::MembershipStarted { .. }) => {
