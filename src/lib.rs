@@ -6,7 +6,7 @@
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
-//! - [`secrets`], [`issuers`]: keys, tokens, and who may vouch for whom
+//! - [`secrets`], [`issuers`], [`sessions`]: keys, tokens, and who may vouch for whom
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //!
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
@@ -25,4 +25,5 @@ pub mod reads;
 pub mod resources;
 pub mod secrets;
 pub mod service;
+pub mod sessions;
 pub mod store;

@@ -19,7 +19,14 @@ use crate::issuers::{Issuers, JwksClient, config};
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
+use crate::sessions::Sessions;
 use crate::store::Store;
+
+/// Scheme, host and port of a URL, as browsers write it.
+fn origin_of(url: &str) -> Option<String> {
+    let origin = url::Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
 
 #[derive(Debug)]
 pub struct Service {
@@ -50,6 +57,12 @@ impl Service {
             None
         };
         let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
+        let (name, times) = (settings.issuer()?, settings.session_times()?);
+        // Its tokens would then count without their sessions.
+        anyhow::ensure!(
+            issuers.iter().all(|issuer| issuer.issuer != name),
+            "TENURE_JWT_ISSUERS must not name Tenure itself, which is {name}"
+        );
         let issuers = Issuers::new(issuers, &JwksClient::new()?);
 
         migrate(database).await?;
@@ -64,12 +77,15 @@ impl Service {
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
         let upkeep = tokio::spawn(upkeep::run(store.clone(), projector_pool.clone(), stopping.clone()));
+        let sessions = Sessions::new(&times, name, &master, store.clone());
         let app = Arc::new(App {
             store,
             reads,
             keys: Keys::from(&master),
             operator,
             issuers,
+            own_origin: origin_of(&sessions.issuer),
+            sessions,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,

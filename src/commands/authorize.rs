@@ -17,6 +17,10 @@ pub async fn authority(
     unit: &mut UnitOfWork,
     id: WorkspaceId,
 ) -> Result<(Arc<Workspace>, Authority), Failure> {
+    // A credential that opens another workspace only: this one looks as if there were none.
+    if !unit.origin().opens(id) {
+        return Err(workspace::Refusal::NotFound.into());
+    }
     let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
     workspace.living()?;
     let authority = match unit.origin().actor.clone() {

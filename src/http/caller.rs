@@ -1,23 +1,28 @@
-//! Who calls: the operator key, for the service itself or for a user it acts for, or an issuer's JWT.
+//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, or a session.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tenure_aggregates::UserId;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use tenure_aggregates::{Time, UserId};
 
 use super::App;
+use super::base::cookie;
 use super::base::correlation::{RequestId, TraceContext};
+use super::base::cross_origin;
 use super::base::problem::Problem;
 use super::base::server::PeerAddr;
 use crate::clock;
 use crate::issuers::TokenRefusal;
+use crate::sessions::SessionRefusal;
 use crate::store::Origin;
-use crate::store::origin::{Actor, OPERATOR};
+use crate::store::origin::{Actor, OPERATOR, SessionRef};
 
 pub const TENURE_ACTOR: HeaderName = HeaderName::from_static("tenure-actor");
+/// The cookie that carries a session token: of this host alone, over TLS alone.
+pub const SESSION_COOKIE: &str = "__Host-tenure_session";
 /// Longest user agent that is recorded, in bytes.
 const USER_AGENT_MAX: usize = 255;
 
@@ -28,6 +33,23 @@ pub struct Caller(pub Arc<Origin>);
 impl Caller {
     pub fn user(&self) -> Option<&UserId> {
         self.0.user()
+    }
+
+    /// The session the caller acts in, where only a session makes sense.
+    pub fn require_session(&self) -> Result<SessionRef, Problem> {
+        self.0.session.ok_or_else(|| {
+            let detail = "This is about a session: show its token or its cookie.";
+            Problem::new(StatusCode::FORBIDDEN, "session_required", detail)
+        })
+    }
+
+    /// A session opens nothing but itself: not even another session.
+    pub fn require_no_session(&self) -> Result<(), Problem> {
+        if self.0.session.is_none() {
+            return Ok(());
+        }
+        let detail = "A session starts no other session: show the issuer's token, or switch.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail))
     }
 
     /// Only the operator's service itself.
@@ -48,13 +70,14 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let (actor, via) = authenticate(&parts.headers, app).await?;
+        let Authenticated { actor, via, session } = authenticate(parts, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self(Arc::new(Origin {
             actor: Some(actor),
             via,
+            session,
             // The request id is the correlation id unless a trace spans more than this request.
             correlation_id: trace,
             request_id,
@@ -65,16 +88,60 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-async fn authenticate(headers: &HeaderMap, app: &App) -> Result<(Actor, Option<String>), Problem> {
-    let token = bearer(headers).ok_or_else(unauthenticated)?;
+/// Whom a credential speaks for.
+struct Authenticated {
+    actor: Actor,
+    via: Option<String>,
+    session: Option<SessionRef>,
+}
+
+impl Authenticated {
+    fn user(user: UserId, via: Option<&str>) -> Self {
+        Self { actor: Actor::User(user), via: via.map(str::to_owned), session: None }
+    }
+}
+
+async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, Problem> {
+    let acted_for = acted_for(&parts.headers);
+    // Where there is an `Authorization` header, nothing else is looked at.
+    if !parts.headers.contains_key(AUTHORIZATION) {
+        let token = cookie::find(&parts.headers, SESSION_COOKIE).ok().flatten().ok_or_else(unauthenticated)?;
+        cross_origin::check(parts, app.own_origin.as_deref())?;
+        let authenticated = in_session(token, app, clock::now()).await?;
+        refuse_acting(acted_for?.as_ref())?;
+        return Ok(authenticated);
+    }
+    let token = bearer(&parts.headers).ok_or_else(unauthenticated)?;
     let now = clock::now();
-    let acted_for = acted_for(headers)?;
+    let acted_for = acted_for?;
     if app.operator.matches(token, now) {
         return Ok(match acted_for {
-            Some(user) => (Actor::User(user), Some(OPERATOR.to_owned())),
-            None => (Actor::Service, None),
+            Some(user) => Authenticated::user(user, Some(OPERATOR)),
+            None => Authenticated { actor: Actor::Service, via: None, session: None },
         });
     }
+    let authenticated = if app.sessions.claims(token) {
+        in_session(token, app, now).await?
+    } else {
+        by_issuer(token, app, now).await?
+    };
+    refuse_acting(acted_for.as_ref())?;
+    Ok(authenticated)
+}
+
+async fn in_session(token: &str, app: &App, now: Time) -> Result<Authenticated, Problem> {
+    let verified = app.sessions.verify(token, now).await;
+    let (user, session) = verified.map_err(|refusal| match refusal {
+        SessionRefusal::Store(error) => error.into(),
+        reason => {
+            tracing::info!(%reason, "a session token was refused");
+            unauthenticated()
+        }
+    })?;
+    Ok(Authenticated { session: Some(session), ..Authenticated::user(user, None) })
+}
+
+async fn by_issuer(token: &str, app: &App, now: Time) -> Result<Authenticated, Problem> {
     let verified = app.issuers.verify(token, now).await.map_err(|refusal| match refusal {
         TokenRefusal::Invalid(reason) => {
             tracing::info!(%reason, "a bearer token was refused");
@@ -87,13 +154,16 @@ async fn authenticate(headers: &HeaderMap, app: &App) -> Result<(Actor, Option<S
         )
         .with_retry_after(5),
     })?;
-    if acted_for.is_some() {
-        let detail = "Only the operator key may act for a user.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
-            .with("permission", "operator".into()));
-    }
     let user = UserId::parse(&verified.subject).map_err(|_| unauthenticated())?;
-    Ok((Actor::User(user), None))
+    Ok(Authenticated::user(user, None))
+}
+
+fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
+    if acted_for.is_none() {
+        return Ok(());
+    }
+    let detail = "Only the operator key may act for a user.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail).with("permission", "operator".into()))
 }
 
 /// The one bearer token; two credentials are none.
@@ -120,6 +190,5 @@ fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
 }
 
 fn unauthenticated() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid credential is required.")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    Problem::unauthenticated("A valid credential is required.")
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`readiness`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`readiness`], [`session`], [`jwks`]; each holds its routes, request shapes and handlers
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
@@ -17,6 +17,7 @@ pub mod events;
 pub mod health;
 pub mod invitations;
 pub mod invite_code;
+pub mod jwks;
 pub mod list;
 pub mod look;
 pub mod members;
@@ -24,6 +25,7 @@ pub mod openapi;
 pub mod problem;
 pub mod readiness;
 pub mod roles;
+pub mod session;
 pub mod users;
 pub mod workspaces;
 
@@ -41,6 +43,7 @@ use crate::issuers::Issuers;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
+use crate::sessions::Sessions;
 use crate::store::Store;
 use base::envelope::{EnvelopeOptions, with_envelope};
 
@@ -52,6 +55,9 @@ pub struct App {
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
+    pub sessions: Sessions,
+    /// The origin under which browsers know this service.
+    pub own_origin: Option<String>,
     /// Reads across tenants, for upkeep only.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
-use super::{audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
+use super::caller::SESSION_COOKIE;
+use super::{
+    audit_log, events, invitations, invite_code, jwks, members, readiness, roles, session, users, workspaces,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,8 +22,8 @@ use super::{audit_log, events, invitations, invite_code, members, readiness, rol
             `Tenure-Actor`. Every refusal is a problem (RFC 9457) with a stable `code`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    modifiers(&Bearer),
-    security(("bearer" = [])),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("session" = [])),
     tags(
         (name = "users", description = "Global identity and profile, each with a personal workspace"),
         (name = "workspaces", description = "The tenant boundary"),
@@ -28,21 +31,22 @@ use super::{audit_log, events, invitations, invite_code, members, readiness, rol
         (name = "invitations", description = "By e-mail"),
         (name = "invite code", description = "By a code that is handed around"),
         (name = "roles", description = "What a role allows"),
+        (name = "session", description = "Signing in, and switching workspaces"),
         (name = "audit", description = "What was done, and the history itself"),
     )
 )]
 struct Document;
 
-struct Bearer;
+struct Credentials;
 
-impl Modify for Bearer {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let description = "The operator key, or a JWT of a configured issuer.";
+        let description = "The operator key, a JWT of a configured issuer, or a session token.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let cookie = ApiKeyValue::with_description(SESSION_COOKIE, "A session token, as browsers carry it.");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -56,6 +60,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(roles::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
+        .merge(session::routes())
+        .merge(jwks::routes())
         .merge(audit_log::routes())
         .merge(events::routes())
 }

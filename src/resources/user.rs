@@ -54,6 +54,7 @@ pub struct SwitcherItem {
     pub membership_status: String,
     pub joined_at: DateTime<Utc>,
     pub last_used_at: Option<DateTime<Utc>>,
+    pub plan: String,
     /// Whether it is the workspace of the session that asks.
     pub current: bool,
 }
@@ -74,6 +75,12 @@ impl User {
 }
 
 impl SwitcherItem {
+    /// As a session in that workspace shows it.
+    #[must_use]
+    pub fn seen_from(self, workspace: Uuid) -> Self {
+        Self { current: self.workspace_id == workspace, ..self }
+    }
+
     pub fn from_row(row: tenure_projections::users::SwitcherRow) -> Self {
         Self {
             workspace_id: row.workspace_id,
@@ -85,6 +92,7 @@ impl SwitcherItem {
             membership_status: row.status,
             joined_at: row.joined_at,
             last_used_at: row.last_used_at,
+            plan: super::plan().to_owned(),
             current: false,
         }
     }

@@ -104,6 +104,11 @@ pub fn status(suspended: bool, archived: bool) -> &'static str {
     }
 }
 
+/// The plan of a workspace, until workspaces have one of their own.
+pub fn plan() -> &'static str {
+    "free"
+}
+
 impl From<workspace::Social> for Social {
     fn from(social: workspace::Social) -> Self {
         let workspace::Social { x, facebook, linkedin, instagram, github } = social;

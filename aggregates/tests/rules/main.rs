@@ -11,6 +11,7 @@ mod events;
 mod invitation;
 mod membership;
 mod role;
+mod session;
 mod user;
 mod values;
 mod workspace;
@@ -23,7 +24,7 @@ use chrono::TimeDelta;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use tenure_aggregates::values::Email;
-use tenure_aggregates::{InvitationId, Refused, Time, UserId, WorkspaceId};
+use tenure_aggregates::{InvitationId, Refused, SessionId, Time, UserId, WorkspaceId};
 use uuid::Uuid;
 
 // ---- given, when, then
@@ -164,4 +165,8 @@ pub(crate) fn workspace_id(n: u128) -> WorkspaceId {
 
 pub(crate) fn invitation_id(n: u128) -> InvitationId {
     InvitationId(Uuid::from_u128(n))
+}
+
+pub(crate) fn session_id(n: u128) -> SessionId {
+    SessionId(Uuid::from_u128(n))
 }

@@ -2,7 +2,9 @@
 pub mod body;
 pub mod conditional;
 mod connection;
+pub mod cookie;
 pub mod correlation;
+pub mod cross_origin;
 pub mod docs;
 pub mod envelope;
 mod fields;
