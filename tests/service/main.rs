@@ -44,6 +44,7 @@ mod random_input;
 mod readme;
 mod resources;
 mod secrets;
+mod sessions;
 mod snapshots;
 mod starting;
 mod support;

@@ -3,7 +3,7 @@
 use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
 use tenure_aggregates::{Role, WorkspaceId};
-use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, users, workspaces};
+use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, sessions, users, workspaces};
 
 use super::database::{Database, assert_same};
 use super::history::History;
@@ -104,7 +104,9 @@ async fn compare(db: &Database, history: &History) {
         let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
         let row = users::find(&mut tx).await.unwrap().unwrap();
         let lines = users::workspaces_of(&mut tx, history.now).await.unwrap();
+        let live = sessions::live(&mut tx, history.now).await.unwrap();
         let Ok(profile) = state.active() else {
+            assert!(live.is_empty(), "an erased user has sessions");
             assert_eq!((row.status.as_str(), row.email, row.name, lines.len()), ("erased", None, None, 0));
             continue;
         };
@@ -113,6 +115,9 @@ async fn compare(db: &Database, history: &History) {
             profile.email.as_ref().map(tenure_aggregates::values::Email::as_str)
         );
         assert_eq!(lines[0].workspace_id, WorkspaceId::personal(user).0, "the personal workspace first");
+        let mine = history.sessions.iter().filter(|(key, _)| key.0 == WorkspaceId::personal(user));
+        let mine = mine.filter(|(_, session)| session.live(history.now).is_ok());
+        assert_eq!(live, mine.map(|(key, _)| key.1.0).collect::<Vec<_>>(), "the sessions of {user}");
         let mut expected: Vec<_> = history
             .memberships
             .iter()

@@ -8,11 +8,13 @@ use serde_json::json;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC};
+use tenure_aggregates::session::SessionCommand as SC;
 use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceCommand as WC};
 use tenure_aggregates::{
-    Invitation, InvitationId, Membership, MembershipId, Role, Time, User, UserId, Workspace, WorkspaceId,
+    Invitation, InvitationId, Membership, MembershipId, Role, Session, SessionId, Time, User, UserId, Workspace,
+    WorkspaceId,
 };
 use tenure_projections::{Logged, Recorded};
 use uuid::Uuid;
@@ -24,6 +26,7 @@ pub struct History {
     pub workspaces: BTreeMap<WorkspaceId, Workspace>,
     pub memberships: BTreeMap<(WorkspaceId, UserId), Membership>,
     pub invitations: BTreeMap<(WorkspaceId, InvitationId), Invitation>,
+    pub sessions: BTreeMap<(WorkspaceId, SessionId), Session>,
     pub events: Vec<Logged>,
     workspace_seqs: HashMap<Uuid, i64>,
     sequences: HashMap<String, i64>,
@@ -52,6 +55,7 @@ impl History {
             workspaces: BTreeMap::new(),
             memberships: BTreeMap::new(),
             invitations: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             events: vec![],
             workspace_seqs: HashMap::new(),
             sequences: HashMap::new(),
@@ -146,6 +150,11 @@ impl History {
 
     pub fn invitation(&mut self, workspace: WorkspaceId, id: InvitationId, command: IC) {
         execute!(self, invitations, (workspace, id), workspace, "Invitation", id, command);
+    }
+
+    pub fn session(&mut self, user: &UserId, id: SessionId, command: SC) {
+        let home = WorkspaceId::personal(user);
+        execute!(self, sessions, (home, id), home, "Session", id, command);
     }
 
     pub fn provision(&mut self) -> UserId {
