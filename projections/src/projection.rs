@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 
 use crate::recorded::Recorded;
 use crate::{
-    audit_log::AuditLog, invitations::Invitations, members::Members, sessions::Sessions, users::Users,
-    workspaces::Workspaces,
+    api_keys::ApiKeys, audit_log::AuditLog, invitations::Invitations, members::Members,
+    permissions::Permissions, sessions::Sessions, users::Users, workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -54,12 +54,14 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 6] = [
+pub static ALL: [Registered; 8] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
     Registered::of::<Users>(),
     Registered::of::<Sessions>(),
+    Registered::of::<Permissions>(),
+    Registered::of::<ApiKeys>(),
     Registered::of::<AuditLog>(),
 ];
 

@@ -2,6 +2,8 @@
 
 use cqrs_es::Aggregate;
 use serde::{Deserialize, Serialize};
+use tenure_aggregates::api_key::ApiKeyEvent;
+use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationEvent;
@@ -10,7 +12,8 @@ use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
-    Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId, adapter,
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
+    adapter,
 };
 use uuid::Uuid;
 
@@ -52,6 +55,8 @@ pub enum Event {
     Membership(MembershipEvent),
     Invitation(InvitationEvent),
     Session(SessionEvent),
+    ApiKey(ApiKeyEvent),
+    Catalogue(CatalogueEvent),
     Claim(ClaimEvent),
 }
 
@@ -62,6 +67,9 @@ pub struct Metadata {
     pub actor_type: ActorType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
+    /// What was commanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The service that acted for the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
@@ -84,6 +92,7 @@ pub struct Metadata {
 #[serde(rename_all = "snake_case")]
 pub enum ActorType {
     User,
+    ApiKey,
     Service,
     System,
 }
@@ -92,6 +101,7 @@ impl ActorType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::ApiKey => "api_key",
             Self::Service => "service",
             Self::System => "system",
         }
@@ -145,6 +155,8 @@ impl Event {
             Membership::TYPE => serde_json::from_str(payload).map(Self::Membership),
             Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
             Session::TYPE => serde_json::from_str(payload).map(Self::Session),
+            ApiKey::TYPE => serde_json::from_str(payload).map(Self::ApiKey),
+            Catalogue::TYPE => serde_json::from_str(payload).map(Self::Catalogue),
             Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
             other => return Err(format!("unknown aggregate type {other}")),
         };
@@ -158,6 +170,8 @@ impl Event {
             Self::Membership(_) => Membership::TYPE,
             Self::Invitation(_) => Invitation::TYPE,
             Self::Session(_) => Session::TYPE,
+            Self::ApiKey(_) => ApiKey::TYPE,
+            Self::Catalogue(_) => Catalogue::TYPE,
             Self::Claim(_) => Claim::TYPE,
         }
     }
@@ -170,6 +184,8 @@ impl Event {
             Self::Membership(event) => event.name(),
             Self::Invitation(event) => event.name(),
             Self::Session(event) => event.name(),
+            Self::ApiKey(event) => event.name(),
+            Self::Catalogue(event) => event.name(),
             Self::Claim(event) => event.name(),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //! - [`authorize`]: who acts, and what that one may do here, at the commit
-//! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`sessions`]: one struct per
-//!   command
+//! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`roles`],
+//!   [`permissions`], [`sessions`]: one struct per command
 //! - [`precondition`]: what `If-Match` asks for
 //! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
 
@@ -12,7 +12,9 @@ pub mod erasure;
 pub mod invitations;
 pub mod invite_code;
 pub mod members;
+pub mod permissions;
 pub mod precondition;
+pub mod roles;
 pub mod sessions;
 pub mod upkeep;
 pub mod users;

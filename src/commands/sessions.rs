@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use tenure_aggregates::session::{Details, Ending, SessionCommand, Switching};
 use tenure_aggregates::workspace::Details as WorkspaceDetails;
 use tenure_aggregates::{
-    Authority, Permission, Session, SessionId, UserId, Workspace, WorkspaceId, session, workspace,
+    Authority, Session, SessionId, UserId, Workspace, WorkspaceId, session, workspace,
 };
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, membership};
+use super::authorize::{acting_user, active_user, catalogue, membership};
 use crate::resources::{Answer, Entered, Fallback, Place};
 use crate::store::retry::Command;
 use crate::store::{Committed, Failure, Refusal, UnitOfWork};
@@ -28,6 +28,8 @@ pub struct StartSession {
 }
 
 impl Command for StartSession {
+    const NAME: &'static str = "StartSession";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         if unit.origin().session.is_some() {
             return Err(Refusal::new("permission_denied", "A session starts no other session.").into());
@@ -78,6 +80,8 @@ pub struct SwitchSession {
 }
 
 impl Command for SwitchSession {
+    const NAME: &'static str = "SwitchSession";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let (id, user) = own_session(&unit)?;
         let stream = id.to_string();
@@ -100,6 +104,8 @@ pub struct RenewSession {
 }
 
 impl Command for RenewSession {
+    const NAME: &'static str = "RenewSession";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let user = acting_user(&unit)?;
         let (personal, stream) = (WorkspaceId::personal(&user), self.id.to_string());
@@ -123,6 +129,8 @@ pub struct EndSession {
 }
 
 impl Command for EndSession {
+    const NAME: &'static str = "EndSession";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let (id, user) = own_session(&unit)?;
         let (personal, stream) = (WorkspaceId::personal(&user), id.to_string());
@@ -155,11 +163,11 @@ async fn enter(unit: &mut UnitOfWork, id: WorkspaceId, user: &UserId) -> Result<
         return Ok(None);
     }
     let membership = membership(unit, id, user).await?;
-    let Authority::Member(role) = Authority::of(&workspace, &membership, user, unit.now()) else {
-        return Ok(None);
-    };
-    let permissions = role.permissions().map(Permission::as_str).map(str::to_owned).collect();
-    Ok(Some(Entrance { id, workspace, place: Place { role: role.as_str().to_owned(), permissions } }))
+    let catalogue = catalogue(unit).await?;
+    let authority = Authority::of(&workspace, &membership, user, &catalogue, unit.now());
+    let Authority::Member { role, rights } = authority else { return Ok(None) };
+    let permissions = rights.names(&catalogue).into_iter().map(String::from).collect();
+    Ok(Some(Entrance { id, workspace, place: Place { role: role.into(), permissions } }))
 }
 
 async fn home(unit: &mut UnitOfWork, user: &UserId) -> Result<Entrance, Failure> {

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`readiness`], [`session`], [`jwks`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`readiness`], [`session`], [`jwks`]; each holds its routes, request
+//!   shapes and handlers
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
@@ -22,6 +23,7 @@ pub mod list;
 pub mod look;
 pub mod members;
 pub mod openapi;
+pub mod permissions;
 pub mod problem;
 pub mod readiness;
 pub mod roles;

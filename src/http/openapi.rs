@@ -9,7 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    audit_log, events, invitations, invite_code, jwks, members, readiness, roles, session, users, workspaces,
+    audit_log, events, invitations, invite_code, jwks, members, permissions, readiness, roles, session, users,
+    workspaces,
 };
 
 #[derive(OpenApi)]
@@ -58,6 +59,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(readiness::routes())
         .merge(members::routes())
         .merge(roles::routes())
+        .merge(permissions::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(session::routes())

@@ -187,7 +187,7 @@ async fn describe(
             role: entered.role,
             status: entered.status,
             permissions: entered.permissions,
-            plan: resources::plan().to_owned(),
+            plan: entered.plan,
         },
         workspaces,
         token: issued.token.clone(),

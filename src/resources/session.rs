@@ -24,6 +24,7 @@ pub struct Entered {
     pub name: String,
     pub slug: Option<String>,
     pub status: String,
+    pub plan: String,
     pub role: String,
     pub permissions: Vec<String>,
     pub fallback: Option<Fallback>,
@@ -70,6 +71,7 @@ impl Entered {
             name: workspace.profile.name.clone(),
             slug: workspace.profile.slug.as_ref().map(|slug| slug.as_str().to_owned()),
             status: super::status(workspace.suspension.is_some(), workspace.archived).to_owned(),
+            plan: workspace.plan.clone(),
             role: place.role,
             permissions: place.permissions,
             fallback,
@@ -114,5 +116,6 @@ pub struct CurrentWorkspace {
     /// The workspace's status.
     pub status: String,
     pub permissions: Vec<String>,
+    #[schema(example = "free")]
     pub plan: String,
 }

@@ -50,11 +50,12 @@ pub struct SwitcherItem {
     pub role: String,
     /// The workspace's status.
     pub status: String,
+    #[schema(example = "free")]
+    pub plan: String,
     /// The status of the user's membership.
     pub membership_status: String,
     pub joined_at: DateTime<Utc>,
     pub last_used_at: Option<DateTime<Utc>>,
-    pub plan: String,
     /// Whether it is the workspace of the session that asks.
     pub current: bool,
 }
@@ -85,6 +86,7 @@ impl SwitcherItem {
         Self {
             workspace_id: row.workspace_id,
             status: super::status(row.suspended, row.archived).to_owned(),
+            plan: row.plan,
             kind: row.kind,
             name: row.name,
             slug: row.slug,
@@ -92,7 +94,6 @@ impl SwitcherItem {
             membership_status: row.status,
             joined_at: row.joined_at,
             last_used_at: row.last_used_at,
-            plan: super::plan().to_owned(),
             current: false,
         }
     }

@@ -182,6 +182,7 @@ mod tests {
             name: "Acme".to_owned(),
             slug: None,
             status: "active".to_owned(),
+            plan: "free".to_owned(),
             role: role.to_owned(),
             permissions: permissions.to_vec(),
             fallback: None,

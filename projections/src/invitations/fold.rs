@@ -36,6 +36,8 @@ impl Projection for Invitations {
                 | Event::User(_)
                 | Event::Membership(_)
                 | Event::Session(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
                 | Event::Claim(_) => {}
             }
         }
@@ -130,6 +132,7 @@ fn evolve(
         }),
         E::InvitationDeclined => status("declined"),
         E::InvitationRevoked => status("revoked"),
+        E::InvitationRoleChanged { role } => rows.change(&id, |row| row.role = role.to.to_string()),
     }
     rows.change(&id, |row| {
         row.sequence = recorded.sequence;

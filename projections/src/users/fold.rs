@@ -21,7 +21,7 @@ pub struct Users;
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["users", "user_workspaces", "workspace_labels"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
@@ -34,11 +34,12 @@ impl Projection for Users {
                 Event::Membership(event) => switcher.membership(recorded.workspace_id, event),
                 Event::Session(event) => {
                     if let Some((workspace, at)) = entered(event) {
-                        users.change(&recorded.workspace_id.into(), |row| row.last_workspace_id = Some(workspace.0));
-                        switcher.entered(recorded.workspace_id, workspace, at);
+                        let home = recorded.workspace_id;
+                        users.change(&home.into(), |row| row.last_workspace_id = Some(workspace.0));
+                        switcher.entered(home, workspace, at);
                     }
                 }
-                Event::Invitation(_) | Event::Claim(_) => {}
+                Event::Invitation(_) | Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => {}
             }
         }
         upsert(conn, &users.to_write()).await?;
