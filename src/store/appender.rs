@@ -218,7 +218,7 @@ impl Writer {
         let mut singly = Vec::new();
         let mut broken = false;
         while !jobs.is_empty() {
-            if let Err(error) = self.connection.ready(&self.heads).await {
+            if let Err(error) = self.connection.ready(&jobs, &self.heads).await {
                 return refuse(jobs.into_iter().chain(singly).collect(), &error);
             }
             if let Err(error) = self.connection.learn_workspaces(&jobs, &self.heads).await {

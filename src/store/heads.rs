@@ -147,6 +147,15 @@ impl Heads {
         }
     }
 
+    /// Whether any of these reads has seen more of its stream than is known here: another process wrote it, and to go
+    /// by what is known would turn the reader away for ever.
+    pub(super) fn are_behind<'a>(&self, mut reads: impl Iterator<Item = &'a (StreamKey, i64)>) -> bool {
+        let inner = self.lock();
+        reads.any(|(key, sequence)| {
+            inner.streams.get(key).is_some_and(|latest| latest.sequence < *sequence)
+        })
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere while the lock was held leaves at worst a missing entry, which is looked up again.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
