@@ -94,7 +94,8 @@ fn default_session_key_rotation() -> Duration {
 /// A span of time as people write it: `15m`, `12h`, `30d`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| serde::de::Error::custom(format!("{error}, as in \"15m\"")))
+    humantime::parse_duration(&text)
+        .map_err(|error| serde::de::Error::custom(format!("{error}, as in \"15m\"")))
 }
 
 /// How long session credentials count, once the settings were found to be in order.
@@ -151,7 +152,11 @@ impl Settings {
             key_rotation: bounded("TENURE_SESSION_KEY_ROTATION", self.session_key_rotation)?,
         };
         // A token must not outlive the key that vouches for it, which is published for one rotation after its own.
-        if times.key_rotation < times.token_lifetime { Err(SettingError::RotationTooShort) } else { Ok(times) }
+        if times.key_rotation < times.token_lifetime {
+            Err(SettingError::RotationTooShort)
+        } else {
+            Ok(times)
+        }
     }
 
     /// What Tenure calls itself in the tokens it issues, exactly as it was set; where it listens if nothing was.
@@ -237,9 +242,13 @@ mod tests {
         assert_eq!(settings("").unwrap().issuer().unwrap(), "http://127.0.0.1:7373");
         let named = settings("public_url = 'https://tenure.example/'").unwrap();
         assert_eq!(named.issuer().unwrap(), "https://tenure.example/", "exactly as set");
-        for odd in ["tenure.example", "ftp://tenure.example", "https://u:p@tenure.example", "https://x.example/?a"]
+        for odd in
+            ["tenure.example", "ftp://tenure.example", "https://u:p@tenure.example", "https://x.example/?a"]
         {
-            assert_eq!(settings(&format!("public_url = '{odd}'")).unwrap().issuer(), Err(SettingError::PublicUrl));
+            assert_eq!(
+                settings(&format!("public_url = '{odd}'")).unwrap().issuer(),
+                Err(SettingError::PublicUrl)
+            );
         }
     }
 }

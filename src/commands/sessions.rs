@@ -5,9 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tenure_aggregates::session::{Details, Ending, SessionCommand, Switching};
 use tenure_aggregates::workspace::Details as WorkspaceDetails;
-use tenure_aggregates::{
-    Authority, Session, SessionId, UserId, Workspace, WorkspaceId, session, workspace,
-};
+use tenure_aggregates::{Authority, Session, SessionId, UserId, Workspace, WorkspaceId, session, workspace};
 
 use super::Precondition;
 use super::authorize::{acting_user, active_user, catalogue, membership};

@@ -1,5 +1,7 @@
-//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, or a session.
+//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, an API
+//! key, or a session, by its token or its cookie.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -16,6 +18,8 @@ use super::base::problem::Problem;
 use super::base::server::PeerAddr;
 use crate::clock;
 use crate::issuers::TokenRefusal;
+use crate::key_ring::OpenedKey;
+use crate::secrets::api_key;
 use crate::sessions::SessionRefusal;
 use crate::store::Origin;
 use crate::store::origin::{Actor, OPERATOR, SessionRef};
@@ -43,12 +47,12 @@ impl Caller {
         })
     }
 
-    /// A session opens nothing but itself: not even another session.
-    pub fn require_no_session(&self) -> Result<(), Problem> {
-        if self.0.session.is_none() {
+    /// Neither a session nor an API key opens anything but itself: not even another session.
+    pub fn require_issuer(&self) -> Result<(), Problem> {
+        if self.0.session.is_none() && self.0.api_key().is_none() {
             return Ok(());
         }
-        let detail = "A session starts no other session: show the issuer's token, or switch.";
+        let detail = "Only an issuer's token starts a session, or the operator key for a user.";
         Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail))
     }
 
@@ -70,11 +74,26 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Authenticated { actor, via, session } = authenticate(parts, app).await?;
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
+        let credential = authenticate(parts, peer, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Ok(Self(Arc::new(Origin {
+        let (mut via, mut session, mut key) = (None, None, None);
+        let actor = match credential {
+            Credential::Operator(None) => Actor::Service,
+            Credential::Operator(Some(user)) => {
+                via = Some(OPERATOR.to_owned());
+                Actor::User(user)
+            }
+            Credential::Token(user) => Actor::User(user),
+            Credential::Session(user, shown) => {
+                session = Some(shown);
+                Actor::User(user)
+            }
+            Credential::ApiKey(opened) => key.insert(opened).actor(),
+        };
+        let origin = Arc::new(Origin {
             actor: Some(actor),
             via,
             session,
@@ -82,54 +101,64 @@ impl FromRequestParts<Arc<App>> for Caller {
             correlation_id: trace,
             request_id,
             causation_id: None,
-            ip: parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical().to_string()),
+            ip: peer.map(|address| address.to_string()),
             user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
-        })))
+        });
+        if let Some(key) = key {
+            app.key_ring.note_network(&key, origin.clone());
+        }
+        Ok(Self(origin))
     }
 }
 
-/// Whom a credential speaks for.
-struct Authenticated {
-    actor: Actor,
-    via: Option<String>,
-    session: Option<SessionRef>,
+/// What a request has shown, and it was good.
+enum Credential {
+    /// The operator key, and whom its holder acts for.
+    Operator(Option<UserId>),
+    /// A JWT of a configured issuer.
+    Token(UserId),
+    Session(UserId, SessionRef),
+    ApiKey(OpenedKey),
 }
 
-impl Authenticated {
-    fn user(user: UserId, via: Option<&str>) -> Self {
-        Self { actor: Actor::User(user), via: via.map(str::to_owned), session: None }
-    }
-}
-
-async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, Problem> {
-    let acted_for = acted_for(&parts.headers);
+async fn authenticate(parts: &Parts, peer: Option<IpAddr>, app: &App) -> Result<Credential, Problem> {
+    let now = clock::now();
     // Where there is an `Authorization` header, nothing else is looked at.
     if !parts.headers.contains_key(AUTHORIZATION) {
-        let token = cookie::find(&parts.headers, SESSION_COOKIE).ok().flatten().ok_or_else(unauthenticated)?;
+        let token =
+            cookie::find(&parts.headers, SESSION_COOKIE).ok().flatten().ok_or_else(unauthenticated)?;
         cross_origin::check(parts, app.own_origin.as_deref())?;
-        let authenticated = in_session(token, app, clock::now()).await?;
-        refuse_acting(acted_for?.as_ref())?;
-        return Ok(authenticated);
+        let credential = in_session(token, now, app).await?;
+        refuse_acting(acted_for(&parts.headers)?.as_ref())?;
+        return Ok(credential);
     }
     let token = bearer(&parts.headers).ok_or_else(unauthenticated)?;
-    let now = clock::now();
-    let acted_for = acted_for?;
+    let acted_for = acted_for(&parts.headers)?;
     if app.operator.matches(token, now) {
-        return Ok(match acted_for {
-            Some(user) => Authenticated::user(user, Some(OPERATOR)),
-            None => Authenticated { actor: Actor::Service, via: None, session: None },
-        });
+        return Ok(Credential::Operator(acted_for));
     }
-    let authenticated = if app.sessions.claims(token) {
-        in_session(token, app, now).await?
+    let credential = if token.starts_with(api_key::PREFIX) {
+        Credential::ApiKey(app.key_ring.open(token, peer, now).await?.ok_or_else(unauthenticated)?)
+    } else if app.sessions.claims(token) {
+        in_session(token, now, app).await?
     } else {
-        by_issuer(token, app, now).await?
+        Credential::Token(issued_to(token, now, app).await?)
     };
     refuse_acting(acted_for.as_ref())?;
-    Ok(authenticated)
+    Ok(credential)
 }
 
-async fn in_session(token: &str, app: &App, now: Time) -> Result<Authenticated, Problem> {
+fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
+    if acted_for.is_none() {
+        return Ok(());
+    }
+    let detail = "Only the operator key may act for a user.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
+        .with("permission", "operator".into()))
+}
+
+/// Whom a session token speaks for, in a session that still stands.
+async fn in_session(token: &str, now: Time, app: &App) -> Result<Credential, Problem> {
     let verified = app.sessions.verify(token, now).await;
     let (user, session) = verified.map_err(|refusal| match refusal {
         SessionRefusal::Store(error) => error.into(),
@@ -138,10 +167,11 @@ async fn in_session(token: &str, app: &App, now: Time) -> Result<Authenticated, 
             unauthenticated()
         }
     })?;
-    Ok(Authenticated { session: Some(session), ..Authenticated::user(user, None) })
+    Ok(Credential::Session(user, session))
 }
 
-async fn by_issuer(token: &str, app: &App, now: Time) -> Result<Authenticated, Problem> {
+/// Whom a configured issuer's JWT speaks of.
+async fn issued_to(token: &str, now: Time, app: &App) -> Result<UserId, Problem> {
     let verified = app.issuers.verify(token, now).await.map_err(|refusal| match refusal {
         TokenRefusal::Invalid(reason) => {
             tracing::info!(%reason, "a bearer token was refused");
@@ -154,16 +184,7 @@ async fn by_issuer(token: &str, app: &App, now: Time) -> Result<Authenticated, P
         )
         .with_retry_after(5),
     })?;
-    let user = UserId::parse(&verified.subject).map_err(|_| unauthenticated())?;
-    Ok(Authenticated::user(user, None))
-}
-
-fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
-    if acted_for.is_none() {
-        return Ok(());
-    }
-    let detail = "Only the operator key may act for a user.";
-    Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail).with("permission", "operator".into()))
+    UserId::parse(&verified.subject).map_err(|_| unauthenticated())
 }
 
 /// The one bearer token; two credentials are none.

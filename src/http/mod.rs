@@ -2,14 +2,15 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`readiness`], [`session`], [`jwks`]; each holds its routes, request
-//!   shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
+//!   request shapes and handlers
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
 pub mod act;
+pub mod api_keys;
 pub mod audit_log;
 pub mod base;
 pub mod caller;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids;
 use crate::issuers::Issuers;
+use crate::key_ring::KeyRing;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -60,6 +62,7 @@ pub struct App {
     pub sessions: Sessions,
     /// The origin under which browsers know this service.
     pub own_origin: Option<String>,
+    pub key_ring: Arc<KeyRing>,
     /// Reads across tenants, for upkeep only.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,

@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    audit_log, events, invitations, invite_code, jwks, members, permissions, readiness, roles, session, users,
-    workspaces,
+    api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness, roles,
+    session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -31,7 +31,8 @@ use super::{
         (name = "members", description = "Who belongs, in which role"),
         (name = "invitations", description = "By e-mail"),
         (name = "invite code", description = "By a code that is handed around"),
-        (name = "roles", description = "What a role allows"),
+        (name = "roles", description = "What a role allows, and what there is to be allowed"),
+        (name = "api keys", description = "Keys of a workspace, for programs"),
         (name = "session", description = "Signing in, and switching workspaces"),
         (name = "audit", description = "What was done, and the history itself"),
     )
@@ -60,6 +61,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(members::routes())
         .merge(roles::routes())
         .merge(permissions::routes())
+        .merge(api_keys::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(session::routes())

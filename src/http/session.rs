@@ -24,9 +24,7 @@ use super::caller::{Caller, SESSION_COOKIE};
 use super::look::{Look, no_such_user};
 use crate::commands::sessions::{EndSession, RenewSession, StartSession, SwitchSession};
 use crate::ids;
-use crate::resources::{
-    self, CurrentWorkspace, Entered, SessionAnswer, SessionSummary, SwitcherItem, User,
-};
+use crate::resources::{self, CurrentWorkspace, Entered, SessionAnswer, SessionSummary, SwitcherItem, User};
 use crate::sessions::token::Issued;
 use crate::store::StoreError;
 
@@ -49,7 +47,7 @@ struct StartRequest {
     responses((status = 201, body = SessionAnswer, description = "With the token, also set as a cookie"), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn start(act: Act, body: Body<StartRequest>) -> Result<Response, Problem> {
-    act.caller.require_no_session()?;
+    act.caller.require_issuer()?;
     let last_used = match act.caller.user() {
         Some(user) if body.value.workspace_id.is_none() => last_used(&act, user).await?,
         _ => None,
@@ -144,9 +142,10 @@ async fn hand_out(act: &Act, outcome: Outcome) -> Result<Response, Problem> {
 async fn renew(app: &Arc<App>, caller: &Caller, id: SessionId) -> Result<(Entered, i64, i64), Problem> {
     let (app, origin) = (app.clone(), caller.0.clone());
     // In a task of its own, as every command: it may write, and must not stop halfway when the client goes away.
-    let done = tokio::spawn(async move {
-        app.store.run(&RenewSession { id }, origin, None, crate::clock::now).await
-    });
+    let done =
+        tokio::spawn(
+            async move { app.store.run(&RenewSession { id }, origin, None, crate::clock::now).await },
+        );
     let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
     let answer = resources::Answer::from_text(&done.committed.answer)?;
     let etag = answer.etag.unwrap_or_default();

@@ -3,13 +3,14 @@
 //! # Layout
 //! - [`master_key`]: the root of every derived key, a file outside the database
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
-//! - [`invitation_token`], [`invite_code`]: derived, never stored
+//! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
 //! - [`session_key`]: derived per rotation period
 //! - [`cursor`]: opaque signed list cursors
 //! - `mac`, `secret_file`, `random`: what the above stand on
 //!
 //! Nothing here shows a secret in `Debug`, and nothing compares one in variable time.
 
+pub mod api_key;
 pub mod cursor;
 pub mod invitation_token;
 pub mod invite_code;
@@ -20,6 +21,7 @@ pub mod random;
 mod secret_file;
 pub mod session_key;
 
+pub use api_key::ApiKeyKey;
 pub use cursor::CursorKey;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;

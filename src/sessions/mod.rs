@@ -44,12 +44,7 @@ pub enum SessionRefusal {
 }
 
 impl Sessions {
-    pub fn new(
-        times: &SessionTimes,
-        issuer: String,
-        master: &MasterKey,
-        store: Store,
-    ) -> Self {
+    pub fn new(times: &SessionTimes, issuer: String, master: &MasterKey, store: Store) -> Self {
         Self {
             keys: SessionKeys::new(master.derive("tenure session key root v1"), times.key_rotation),
             states: SessionStates::new(store),

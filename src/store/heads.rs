@@ -151,9 +151,7 @@ impl Heads {
     /// by what is known would turn the reader away for ever.
     pub(super) fn are_behind<'a>(&self, mut reads: impl Iterator<Item = &'a (StreamKey, i64)>) -> bool {
         let inner = self.lock();
-        reads.any(|(key, sequence)| {
-            inner.streams.get(key).is_some_and(|latest| latest.sequence < *sequence)
-        })
+        reads.any(|(key, sequence)| inner.streams.get(key).is_some_and(|latest| latest.sequence < *sequence))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {

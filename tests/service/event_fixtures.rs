@@ -12,9 +12,9 @@ use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::{Claim, Invitation, Membership, Session, User, Workspace};
 use tenure_projections::ALL;
 
-use crate::support::{Answer, TestService, User as Caller};
 use crate::support::cluster::fresh_database;
 use crate::support::invariants::{caught_up, log_is_whole, read_models_are_the_fold, rows};
+use crate::support::{Answer, TestService, User as Caller};
 
 const FIXTURES: &[(&str, &str)] = &[
     ("first", include_str!("fixtures/events-first.json")),

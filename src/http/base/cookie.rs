@@ -59,6 +59,9 @@ mod tests {
     fn a_cookie_is_set_for_this_host_alone() {
         let set = set("__Host-s", "x", 900).unwrap();
         assert_eq!(set, "__Host-s=x; Path=/; Max-Age=900; Secure; HttpOnly; SameSite=Lax");
-        assert_eq!(clear("__Host-s").unwrap(), "__Host-s=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
+        assert_eq!(
+            clear("__Host-s").unwrap(),
+            "__Host-s=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
 use tenure_aggregates::{Catalogue, Role, WorkspaceId};
-use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, sessions, users, workspaces};
+use tenure_projections::{
+    TenantTx, audit_log, history as log, invitations, members, sessions, users, workspaces,
+};
 
 use super::database::{Database, assert_same};
 use super::history::History;

@@ -88,10 +88,18 @@ impl History {
             7 => self.workspace(id, WC::ChangeSeatsLimit { limit: u32::try_from(number).unwrap() + 1 }),
             8..=9 => {
                 let (hash, role, max_uses) = (format!("hash{number}"), Role::Member, Some(9));
-                let (expires_at, issued_by, issued_by_key) = (None, None, None);
-                let issue =
-                    WC::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, issued_by_key, now };
-                self.workspace(id, issue);
+                self.workspace(
+                    id,
+                    WC::IssueInviteCode {
+                        hash,
+                        role,
+                        max_uses,
+                        expires_at: None,
+                        issued_by: None,
+                        issued_by_key: None,
+                        now,
+                    },
+                );
             }
             10 => self.workspace(id, WC::DisableInviteCode),
             _ if number % 3 == 0 => self.workspace(id, WC::Delete),
@@ -124,7 +132,11 @@ impl History {
         let Some(id) = self.pick(&sessions).filter(|_| self.below(3) > 0) else {
             let session_id = SessionId(self.uuid());
             let (user_id, lifetime) = (user.clone(), Duration::seconds(200));
-            return self.session(user, session_id, SC::Start { session_id, user_id, workspace_id, lifetime, now });
+            return self.session(
+                user,
+                session_id,
+                SC::Start { session_id, user_id, workspace_id, lifetime, now },
+            );
         };
         match self.below(4) {
             0 => self.session(user, id, SC::End { because: Ending::SignedOut }),

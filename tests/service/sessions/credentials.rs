@@ -15,7 +15,7 @@ use tenure_aggregates::{SessionId, UserId, WorkspaceId};
 
 use super::support::{COOKIE, Client, claims, cookie, header, sign_in, verified};
 use crate::support::issuer::{TestIssuer, TestKey, token};
-use crate::support::routes::{Place, workspace_routes};
+use crate::support::routes::{Place, equip, workspace_routes};
 use crate::support::service::OPERATOR_KEY;
 use crate::support::{Acme, Answer, TestService, log, model};
 
@@ -72,8 +72,7 @@ async fn an_issuers_token_is_exchanged_for_a_session() {
     let expected = ["HttpOnly", &format!("Max-Age={max_age}"), "Path=/", "SameSite=Lax", "Secure"];
     assert_eq!(attributes, expected);
     let ada = Client::of(&service, &answer);
-    for request in
-        [ada.request(Method::GET, "/v1/users/ada"), ada.with_cookie(Method::GET, "/v1/users/ada")]
+    for request in [ada.request(Method::GET, "/v1/users/ada"), ada.with_cookie(Method::GET, "/v1/users/ada")]
     {
         assert_eq!(Answer::of(request).await.expect(StatusCode::OK).text("user_id"), "ada");
     }
@@ -210,7 +209,10 @@ async fn a_token_that_is_not_in_order_opens_nothing() {
         ("two parts", format!("{}.{}", parts[0], parts[1])),
         ("four parts", format!("{}.x", client.token)),
         ("one letter changed", String::from_utf8(flipped).unwrap()),
-        ("a header of its own", format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(head.to_string() + " "), parts[1], parts[2])),
+        (
+            "a header of its own",
+            format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(head.to_string() + " "), parts[1], parts[2]),
+        ),
     ];
     for (what, bad) in bad {
         let client = Client { service, token: bad };
@@ -219,7 +221,10 @@ async fn a_token_that_is_not_in_order_opens_nothing() {
         {
             let answer = Answer::of(request).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {}", answer.body);
-            assert!(!answer.refused(401, "unauthenticated").body.to_string().contains(&client.token), "{what}");
+            assert!(
+                !answer.refused(401, "unauthenticated").body.to_string().contains(&client.token),
+                "{what}"
+            );
         }
     }
     client.shows().await;
@@ -296,8 +301,10 @@ async fn the_authorization_header_is_the_only_credential_where_there_is_one() {
         answer.refused(401, "unauthenticated");
     }
     // Nobody acts for another in a session.
-    for request in [ada.request(Method::GET, "/v1/users/bob"), ada.with_cookie(Method::GET, "/v1/users/bob")] {
-        let answer = Answer::of(request.header("tenure-actor", "bob")).await.refused(403, "permission_denied");
+    for request in [ada.request(Method::GET, "/v1/users/bob"), ada.with_cookie(Method::GET, "/v1/users/bob")]
+    {
+        let answer =
+            Answer::of(request.header("tenure-actor", "bob")).await.refused(403, "permission_denied");
         assert_eq!(answer.body["permission"], "operator");
     }
     acme.stop().await;
@@ -417,6 +424,7 @@ async fn a_session_of_one_workspace_finds_no_other_not_even_its_users_own() {
         user: "carol".into(),
         invitation: acme.pending("eve@example.com").await.0,
         other: "dave".into(),
+        key: equip(&acme.ada(), &acme.id).await,
     };
     let before = acme.service.head().await;
     let shape = |answer: &Answer| {

@@ -74,7 +74,8 @@ impl<'a> Client<'a> {
             (Method::DELETE, "/v1/session"),
         ] {
             for request in [self.request(method.clone(), path), self.with_cookie(method.clone(), path)] {
-                let request = if method == Method::POST { request.json(&json!({"name": "X"})) } else { request };
+                let request =
+                    if method == Method::POST { request.json(&json!({"name": "X"})) } else { request };
                 let answer = Answer::of(request).await.refused(401, "unauthenticated");
                 assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
                 answer.is_problem(401);

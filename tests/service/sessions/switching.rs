@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tenure_aggregates::{UserId, WorkspaceId};
 
 use super::support::{Client, claims, cookie, sign_in};
-use crate::support::routes::{Even, Needs, Place, workspace_routes};
+use crate::support::routes::{Even, Needs, Place, equip, workspace_routes};
 use crate::support::{Acme, Answer, TestService, model};
 
 fn personal(user: &str) -> String {
@@ -107,7 +107,10 @@ async fn every_process_sees_a_switch_and_an_end_at_once() {
     let back = there.at(&sibling).switched(&personal("ada")).await;
     there.is_dead().await;
     back.at(&acme.service).shows().await;
-    back.at(&acme.service).send(Method::DELETE, "/v1/session", json!({})).await.expect(StatusCode::NO_CONTENT);
+    back.at(&acme.service)
+        .send(Method::DELETE, "/v1/session", json!({}))
+        .await
+        .expect(StatusCode::NO_CONTENT);
     back.is_dead().await;
     sibling.leave().await;
     acme.stop().await;
@@ -224,6 +227,7 @@ async fn a_suspended_workspace_takes_no_write_of_a_session_and_can_be_switched_i
         user: "carol".into(),
         invitation: acme.pending("eve@example.com").await.0,
         other: "dave".into(),
+        key: equip(&acme.ada(), &acme.id).await,
     };
     let (home, _) = sign_in(&acme.ada(), None).await;
     let operator = acme.service.operator();

@@ -127,8 +127,9 @@ impl Model {
             Event::Membership(event) => self.membership(id, event, at),
             Event::Invitation(event) => self.invitation(id, event, at),
             Event::Session(event) => self.session(id, event, at),
-            Event::ApiKey(_) | Event::Catalogue(_) => {}
             Event::Claim(event) => self.claim(id, event, at),
+            Event::ApiKey(_) => self.allowed(id, Role::Admin, at),
+            Event::Catalogue(_) => Self::by_service(at),
         }
     }
 
@@ -152,7 +153,7 @@ impl Model {
     fn allowed(&self, id: Uuid, lowest: Role, at: &Recorded) {
         if at.metadata.actor_type == ActorType::User {
             let role = self.unit.roles.get(&id).cloned().flatten();
-            assert!(role >= Some(lowest.clone()), "{role:?} is not {lowest}: {at:?}");
+            assert!(role.as_ref() >= Some(&lowest), "{role:?} is not {lowest}: {at:?}");
         }
     }
 
@@ -239,6 +240,11 @@ impl Model {
                 self.living(id, at).deleted = true;
             }
             E::InviteCodeIssued { .. } | E::InviteCodeDisabled { .. } => self.code(id, event, at),
+            E::WorkspacePlanChanged { .. } => Self::by_service(at),
+            E::RoleDefined { .. } | E::RoleChanged { .. } | E::RoleDeleted { .. } => {
+                self.allowed(id, Role::Admin, at);
+                self.open(id, at);
+            }
             _ => self.lifecycle(id, event, at),
         }
     }
@@ -341,13 +347,13 @@ impl Model {
             Entrance::Invitation { invitation_id } => {
                 Self::by(user, at);
                 let invited = &self.invitations[&invitation_id.to_string()];
-                assert_eq!((invited.workspace, &invited.role), (id, &role), "{at:?}");
+                assert_eq!((invited.workspace, invited.role.clone()), (id, role.clone()), "{at:?}");
                 assert!(self.unit.accepted.remove(&invitation_id.to_string()), "{at:?}");
             }
             Entrance::InviteCode { generation } => {
                 Self::by(user, at);
                 let code = self.open(id, at).code.as_mut().unwrap_or_else(|| panic!("no code: {at:?}"));
-                assert_eq!((code.generation, &code.role), (*generation, &role), "{at:?}");
+                assert_eq!((code.generation, code.role.clone()), (*generation, role.clone()), "{at:?}");
                 code.uses += 1;
                 assert!(code.max_uses.is_none_or(|max| code.uses <= max), "used up: {at:?}");
                 assert!(code.expires_at.is_none_or(|end| end > at.recorded_at), "too late: {at:?}");
