@@ -15,6 +15,8 @@ use crate::commands::upkeep;
 use crate::config::Settings;
 use crate::database::{Role, migrate, pool};
 use crate::http::App;
+use crate::http::base::client_addr::TrustedProxies;
+use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
@@ -26,6 +28,7 @@ pub struct Service {
     app: Arc<App>,
     projector: Handle,
     upkeep: JoinHandle<()>,
+    rate_limits: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
     pools: [PgPool; 3],
@@ -39,6 +42,8 @@ impl Service {
         database: &PgConnectOptions,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
+        let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
+        let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let master = MasterKey::load_or_create(&settings.master_key_file())?;
@@ -70,13 +75,21 @@ impl Service {
             keys: Keys::from(&master),
             operator,
             issuers,
+            rate_limits: quotas.as_ref().map(RateLimits::new),
+            trusted_proxies,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,
             stopping: stopping.clone(),
         });
+        let (looked_after, stop) = (app.clone(), stopping.clone());
+        let rate_limits = tokio::spawn(async move {
+            if let Some(limits) = &looked_after.rate_limits {
+                limits.look_after(stop).await;
+            }
+        });
         let pools = [service_pool, appender_pool, projector_pool];
-        Ok(Self { app, projector, upkeep, stopping, stop_projector, pools, first_operator_key })
+        Ok(Self { app, projector, upkeep, rate_limits, stopping, stop_projector, pools, first_operator_key })
     }
 
     pub fn app(&self) -> Arc<App> {
@@ -97,6 +110,7 @@ impl Service {
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.upkeep.await;
+        let _ = self.rate_limits.await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);
         self.projector.join().await;

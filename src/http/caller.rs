@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tenure_aggregates::UserId;
 
 use super::App;
+use super::base::client_addr::ClientAddr;
 use super::base::correlation::{RequestId, TraceContext};
 use super::base::problem::Problem;
-use super::base::server::PeerAddr;
 use crate::clock;
 use crate::issuers::TokenRefusal;
 use crate::store::Origin;
@@ -59,7 +59,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             correlation_id: trace,
             request_id,
             causation_id: None,
-            ip: parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical().to_string()),
+            ip: parts.extensions.get::<ClientAddr>().map(|client| client.0.to_string()),
             user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
         })))
     }
@@ -97,7 +97,7 @@ async fn authenticate(headers: &HeaderMap, app: &App) -> Result<(Actor, Option<S
 }
 
 /// The one bearer token; two credentials are none.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -105,7 +105,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
+/// Whom the operator's service acts for.
+pub(super) fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
     let mut values = headers.get_all(TENURE_ACTOR).iter();
     let invalid = || Problem::invalid_field("Tenure-Actor", "invalid", "expected one user id");
     match (values.next(), values.next()) {
