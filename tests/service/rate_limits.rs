@@ -47,11 +47,11 @@ impl Limited {
     async fn preview(&self, token: &str) -> Answer {
         Answer::of(self.request(Method::POST, "/v1/invitations/preview").bearer_auth(token)).await
     }
+}
 
-    /// A client at another address of this machine.
-    fn elsewhere(&self, address: &str) -> reqwest::Client {
-        reqwest::Client::builder().local_address(Some(address.parse().unwrap())).build().unwrap()
-    }
+/// A client at another address of this machine.
+fn elsewhere(address: &str) -> reqwest::Client {
+    reqwest::Client::builder().local_address(Some(address.parse().unwrap())).build().unwrap()
 }
 
 fn numbers(answer: &Answer) -> (u64, u64, u64) {
@@ -148,7 +148,7 @@ async fn failed_attempts_count() {
     is_limited(&Answer::of(accept().bearer_auth(&token)).await, "address", 6);
     is_limited(&Answer::of(accept().bearer_auth(limited.token("ada"))).await, "address", 6);
     // Whoever guesses credentials is at one address; whoever is at another is not kept out.
-    let other = limited.elsewhere("127.0.0.2").post(format!("{}/v1/invitations/accept", limited.service.url));
+    let other = elsewhere("127.0.0.2").post(format!("{}/v1/invitations/accept", limited.service.url));
     Answer::of(other.json(&json!({"token": "wrong"})).bearer_auth(&token))
         .await
         .refused(404, "token_invalid");

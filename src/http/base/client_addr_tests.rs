@@ -6,7 +6,7 @@ use super::*;
 
 const PROXY: &str = "10.0.0.1";
 
-/// The client of a request from `peer` with these headers, where 10/8 and 2001:db8:10::/48 are proxies.
+/// The client of a request from `peer` with these headers, where `10/8` and `2001:db8:10::/48` are proxies.
 fn client(peer: &str, headers: &[(&HeaderName, &str)]) -> String {
     let proxies = TrustedProxies::parse("10.0.0.0/8, 2001:db8:10::/48").unwrap();
     let mut map = HeaderMap::new();
