@@ -18,17 +18,20 @@ pub struct TrustedProxies(Vec<IpNet>);
 
 /// What is wrong with the setting. Positions count from 1.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("TENURE_TRUSTED_PROXIES, entry {entry}: {text:?} is neither an address nor a network as 10.0.0.0/8")]
-pub struct TrustedProxiesError {
-    entry: usize,
-    text: String,
+pub enum TrustedProxiesError {
+    #[error(
+        "TENURE_TRUSTED_PROXIES, entry {entry}: {text:?} is neither an address nor a network as 10.0.0.0/8"
+    )]
+    NotANetwork { entry: usize, text: String },
+    #[error("TENURE_TRUSTED_PROXIES, entry {entry}: {text} is everybody, and so everybody could be anybody")]
+    Everybody { entry: usize, text: String },
 }
 
 impl TrustedProxies {
     /// Addresses and networks in CIDR notation, comma-separated.
     pub fn parse(setting: &str) -> Result<Self, TrustedProxiesError> {
         let entries = setting.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
-        entries.map(|(index, text)| network(text).ok_or_else(|| refused(index + 1, text))).collect()
+        entries.map(|(index, text)| network(index + 1, text)).collect::<Result<_, _>>().map(Self)
     }
 
     /// The client of a request that came from `peer`: the last address a proxy has noted down that is not a
@@ -61,19 +64,17 @@ impl TrustedProxies {
     }
 }
 
-impl FromIterator<IpNet> for TrustedProxies {
-    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
-        Self(networks.into_iter().collect())
-    }
-}
-
-fn network(text: &str) -> Option<IpNet> {
+/// An IPv4 network written as an IPv6 one would match nothing: addresses are compared as what they are.
+fn network(entry: usize, text: &str) -> Result<IpNet, TrustedProxiesError> {
     let single = || text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
-    text.parse().ok().or_else(single)
-}
-
-fn refused(entry: usize, text: &str) -> TrustedProxiesError {
-    TrustedProxiesError { entry, text: text.to_owned() }
+    let network = single().or_else(|| text.parse::<IpNet>().ok());
+    match network.filter(|network| network.addr().to_canonical() == network.addr()) {
+        None => Err(TrustedProxiesError::NotANetwork { entry, text: text.to_owned() }),
+        Some(all) if all.prefix_len() == 0 => {
+            Err(TrustedProxiesError::Everybody { entry, text: text.to_owned() })
+        }
+        Some(network) => Ok(network),
+    }
 }
 
 /// A step on the way here; none where it is not told as an address (`unknown`, `_hidden`, or rubbish).

@@ -99,12 +99,18 @@ fn two_headers_count_only_if_they_agree() {
 
 #[test]
 fn a_wrong_network_is_refused_by_name() {
-    for (setting, entry) in [("10.0.0.0/8, 10.0.0.0/33", 2), ("proxy.example", 1), ("10.0.0.1-10.0.0.9", 1)] {
-        let error = TrustedProxies::parse(setting).unwrap_err();
-        assert_eq!(error.entry, entry);
-        assert!(error.to_string().starts_with("TENURE_TRUSTED_PROXIES"), "{error}");
+    for (setting, part) in [
+        ("10.0.0.0/8, 10.0.0.0/33", "entry 2: \"10.0.0.0/33\" is neither"),
+        ("proxy.example", "entry 1: \"proxy.example\" is neither"),
+        ("10.0.0.1-10.0.0.9", "is neither"),
+        ("::ffff:10.0.0.0/104", "is neither"),
+        ("10.0.0.1,0.0.0.0/0", "entry 2: 0.0.0.0/0 is everybody"),
+        ("::/0", "is everybody"),
+    ] {
+        let error = TrustedProxies::parse(setting).unwrap_err().to_string();
+        assert!(error.starts_with("TENURE_TRUSTED_PROXIES") && error.contains(part), "{setting}: {error}");
     }
-    for good in ["127.0.0.1", "::1", "10.0.0.0/8,fd00::/8"] {
+    for good in ["127.0.0.1", "::1", "10.0.0.0/8,fd00::/8", "10.1.2.3/8", "::ffff:10.0.0.1"] {
         assert!(TrustedProxies::parse(good).is_ok(), "{good}");
     }
 }
