@@ -18,6 +18,7 @@ use crate::http::App;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
+use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
@@ -68,13 +69,20 @@ impl Service {
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
-        let upkeep = tokio::spawn(upkeep::run(store.clone(), projector_pool.clone(), stopping.clone()));
+        let key_ring = Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone()));
+        let works = upkeep::Upkeep {
+            store: store.clone(),
+            projector: projector_pool.clone(),
+            key_ring: key_ring.clone(),
+        };
+        let upkeep = tokio::spawn(works.run(stopping.clone()));
         let app = Arc::new(App {
             store,
             reads,
             keys: Keys::from(&master),
             operator,
             issuers,
+            key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
             projector_pool: projector_pool.clone(),
@@ -82,12 +90,7 @@ impl Service {
             metrics,
             stopping: stopping.clone(),
         });
-        let (looked_after, stop) = (app.clone(), stopping.clone());
-        let rate_limits = tokio::spawn(async move {
-            if let Some(limits) = &looked_after.rate_limits {
-                limits.look_after(stop).await;
-            }
-        });
+        let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
         let pools = [service_pool, appender_pool, projector_pool];
         Ok(Self { app, projector, upkeep, rate_limits, stopping, stop_projector, pools, first_operator_key })
     }
@@ -117,5 +120,11 @@ impl Service {
         for pool in self.pools {
             pool.close().await;
         }
+    }
+}
+
+async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {
+    if let Some(limits) = &app.rate_limits {
+        limits.look_after(stop).await;
     }
 }

@@ -6,8 +6,8 @@ use strum::IntoStaticStr;
 
 use crate::Time;
 use crate::adapter::aggregate;
-use crate::event::Refused;
-use crate::ids::{InvitationId, UserId};
+use crate::event::{Changed, Refused};
+use crate::ids::{ApiKeyId, InvitationId, UserId};
 use crate::role::Role;
 use crate::user::Profile;
 use crate::values::Email;
@@ -30,6 +30,9 @@ pub enum InvitationEvent {
         role: Role,
         /// The inviting user; none when the service itself invited.
         invited_by: Option<UserId>,
+        /// The inviting API key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invited_by_key: Option<ApiKeyId>,
         expires_at: Time,
         /// Which token is good: it is derived from the invitation's id and this number, and stored nowhere.
         generation: u32,
@@ -47,6 +50,10 @@ pub enum InvitationEvent {
     },
     InvitationDeclined,
     InvitationRevoked,
+    /// The role it was for is no more.
+    InvitationRoleChanged {
+        role: Changed<Role>,
+    },
 }
 
 // ---- State
@@ -69,6 +76,7 @@ pub struct Offer {
     pub email: Email,
     pub role: Role,
     pub invited_by: Option<UserId>,
+    pub invited_by_key: Option<ApiKeyId>,
     pub expires_at: Time,
     pub generation: u32,
     pub created_at: Time,
@@ -103,9 +111,27 @@ impl Invitation {
     pub fn evolve(self, event: InvitationEvent) -> Self {
         use InvitationEvent as E;
         match (self, event) {
-            (_, E::InvitationSent { email, role, invited_by, expires_at, generation, created_at, .. }) => {
-                Self::Pending(Offer { email, role, invited_by, expires_at, generation, created_at })
-            }
+            (
+                _,
+                E::InvitationSent {
+                    email,
+                    role,
+                    invited_by,
+                    invited_by_key,
+                    expires_at,
+                    generation,
+                    created_at,
+                    ..
+                },
+            ) => Self::Pending(Offer {
+                email,
+                role,
+                invited_by,
+                invited_by_key,
+                expires_at,
+                generation,
+                created_at,
+            }),
             (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
                 Self::Pending(Offer { expires_at, generation, ..offer })
             }
@@ -114,6 +140,9 @@ impl Invitation {
             }
             (Self::Pending(offer), E::InvitationDeclined) => Self::Declined(offer),
             (Self::Pending(offer), E::InvitationRevoked) => Self::Revoked(offer),
+            (Self::Pending(offer), E::InvitationRoleChanged { role }) => {
+                Self::Pending(Offer { role: role.to, ..offer })
+            }
             (state, _) => state,
         }
     }
@@ -128,6 +157,7 @@ pub enum InvitationCommand {
         email: Email,
         role: Role,
         invited_by: Option<UserId>,
+        invited_by_key: Option<ApiKeyId>,
         lifetime: Duration,
         notify: bool,
         now: Time,
@@ -140,6 +170,10 @@ pub enum InvitationCommand {
     },
     Revoke {
         now: Time,
+    },
+    /// Puts another role in the place of the one that was offered.
+    ChangeRole {
+        role: Role,
     },
     /// `generation` is the token's; `profile` is the accepting user as recorded now.
     Accept {
@@ -161,7 +195,7 @@ impl Invitation {
         use InvitationCommand as C;
         use InvitationEvent as E;
         match command {
-            C::Send { invitation_id, email, role, invited_by, lifetime, notify, now } => {
+            C::Send { invitation_id, email, role, invited_by, invited_by_key, lifetime, notify, now } => {
                 if *self != Self::Missing {
                     return Err(Refusal::NotPending);
                 }
@@ -175,6 +209,7 @@ impl Invitation {
                     email,
                     role,
                     invited_by,
+                    invited_by_key,
                     expires_at,
                     generation: 1,
                     notify,
@@ -193,6 +228,11 @@ impl Invitation {
                 Self::Revoked(_) => Ok(vec![]),
                 Self::Missing | Self::Accepted { .. } | Self::Declined(_) => Err(self.not_pending()),
             },
+            C::ChangeRole { role } => {
+                let Self::Pending(offer) = self else { return Err(self.not_pending()) };
+                let change = Changed::between(offer.role.clone(), role);
+                Ok(change.map(|role| E::InvitationRoleChanged { role }).into_iter().collect())
+            }
             C::Accept { generation, profile, now } => {
                 let offer = self.redeemable(generation)?;
                 offer.require_addressee(&profile)?;

@@ -7,7 +7,9 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use garde::Validate;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tenure_aggregates::WorkspaceId;
@@ -16,12 +18,12 @@ use uuid::Uuid;
 use super::App;
 use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
-use super::base::query::NoQuery;
+use super::base::query::{NoQuery, Query};
 use super::caller::Caller;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
 use crate::resources::{Answer, Secret};
-use crate::secrets::{invitation_token, invite_code};
+use crate::secrets::{api_key, invitation_token, invite_code};
 use crate::store::idempotency::{KeyScope, RequestKey};
 use crate::store::retry::{Command, Done};
 use crate::store::{Failure, Origin, Refusal, StoreError};
@@ -45,6 +47,29 @@ impl FromRequestParts<Arc<App>> for Act {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         NoQuery::from_request_parts(parts, app).await?;
+        Self::of(caller, parts, app).await
+    }
+}
+
+/// A command whose terms stand in the query, for a method that has no body.
+#[derive(Debug)]
+pub struct QueriedAct<Q>(pub Act, pub Q);
+
+impl<Q> FromRequestParts<Arc<App>> for QueriedAct<Q>
+where
+    Q: DeserializeOwned + Validate<Context = ()> + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let Query(query) = Query::from_request_parts(parts, app).await?;
+        Ok(Self(Act::of(caller, parts, app).await?, query))
+    }
+}
+
+impl Act {
+    async fn of(caller: Caller, parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, app).await?;
         let precondition = match IfMatch::from_request_parts(parts, app).await? {
             IfMatch::Absent => Precondition::None,
@@ -53,7 +78,8 @@ impl FromRequestParts<Arc<App>> for Act {
                 Precondition::OneOf(seen.into_iter().filter_map(|seen| i64::try_from(seen).ok()).collect())
             }
         };
-        let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
+        let (method, path) = (parts.method.to_string(), path.to_owned());
         Ok(Self { app: app.clone(), caller, precondition, key, method, path })
     }
 }
@@ -139,6 +165,9 @@ impl Act {
             ),
             Secret::InviteCode { at, workspace, nonce } => {
                 (at, "code", invite_code::issue(&self.app.keys.invite_code, *workspace, *nonce))
+            }
+            Secret::ApiKey { at, workspace, nonce } => {
+                (at, "key", api_key::issue(&self.app.keys.api_key, *workspace, *nonce))
             }
         };
         if let Some(Value::Object(object)) = answer.body.as_mut().and_then(|body| body.pointer_mut(at)) {

@@ -1,9 +1,13 @@
 //! Validation at the door: the domain's rules for texts, said so that garde can list them all.
 
+use std::net::IpAddr;
+
 use chrono::{Datelike, Duration};
+use ipnet::IpNet;
+use tenure_aggregates::api_key::MAX_OVERLAP;
 use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
-use tenure_aggregates::{Role, Time, UserId};
+use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
 type Checked = Result<(), garde::Error>;
 
@@ -55,9 +59,43 @@ pub fn user_id(text: &str, (): &()) -> Checked {
     said(UserId::parse(text).map(drop))
 }
 
+/// A built-in role, or what could be the name of one of the workspace's own.
 pub fn role(text: &str, (): &()) -> Checked {
-    let known = || fault("unknown_role", "must be one of owner, admin, moderator, member");
-    text.parse::<Role>().map(drop).map_err(|_| known())
+    let detail = "must be owner, admin, moderator, member or the name of a role of the workspace's own";
+    text.parse::<Role>().map(drop).map_err(|_| fault("unknown_role", detail))
+}
+
+pub fn built_in_role(text: &str, (): &()) -> Checked {
+    one_of(text, &["owner", "admin", "moderator", "member"])
+}
+
+pub fn permission(text: &str, (): &()) -> Checked {
+    said(PermissionName::parse(text).map(drop))
+}
+
+/// A network as CIDR, or a single address.
+pub fn network(text: &str, (): &()) -> Checked {
+    let fault = || fault("invalid", "must be a network such as 192.0.2.0/24 or 2001:db8::/48, or an address");
+    parse_network(text).map(drop).ok_or_else(fault)
+}
+
+/// The network as it is kept: host bits cleared, an address as the network of itself.
+pub fn parse_network(text: &str) -> Option<String> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    Some(network.trunc().to_string())
+}
+
+pub fn overlap(given: &Lifetime, (): &()) -> Checked {
+    match parse_lifetime(&given.0) {
+        Some(overlap) if overlap <= MAX_OVERLAP => Ok(()),
+        Some(_) => Err(fault("out_of_range", "must be at most 30 days")),
+        None => Err(fault("invalid_duration", "must be seconds, or a duration such as 45m, 12h, 7d or P7D")),
+    }
+}
+
+/// The name of a plan, as the operator's billing calls it.
+pub fn plan(text: &str, (): &()) -> Checked {
+    said(values::line(text, values::PLAN_MAX))
 }
 
 pub fn lifetime(given: &Lifetime, (): &()) -> Checked {

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`readiness`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`]; each holds its routes, request shapes and handlers
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`rate_limits`]: how often some routes may be asked
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
@@ -10,6 +10,7 @@
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
 pub mod act;
+pub mod api_keys;
 pub mod audit_log;
 pub mod base;
 pub mod caller;
@@ -22,6 +23,7 @@ pub mod list;
 pub mod look;
 pub mod members;
 pub mod openapi;
+pub mod permissions;
 pub mod problem;
 pub mod rate_limits;
 pub mod readiness;
@@ -40,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids;
 use crate::issuers::Issuers;
+use crate::key_ring::KeyRing;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -56,6 +59,7 @@ pub struct App {
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
+    pub key_ring: Arc<KeyRing>,
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,

@@ -7,7 +7,10 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
-use super::{audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
+use super::{
+    api_keys, audit_log, events, invitations, invite_code, members, permissions, readiness, roles, users,
+    workspaces,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +30,8 @@ use super::{audit_log, events, invitations, invite_code, members, readiness, rol
         (name = "members", description = "Who belongs, in which role"),
         (name = "invitations", description = "By e-mail"),
         (name = "invite code", description = "By a code that is handed around"),
-        (name = "roles", description = "What a role allows"),
+        (name = "roles", description = "What a role allows, and what there is to be allowed"),
+        (name = "api keys", description = "Keys of a workspace, for programs"),
         (name = "audit", description = "What was done, and the history itself"),
     )
 )]
@@ -54,6 +58,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(readiness::routes())
         .merge(members::routes())
         .merge(roles::routes())
+        .merge(permissions::routes())
+        .merge(api_keys::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(audit_log::routes())

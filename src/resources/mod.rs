@@ -4,15 +4,19 @@
 //! its idempotency key; a read makes it from a read model's row.
 
 mod answer;
+mod api_key;
 mod invitation;
 mod invite_code;
 mod member;
+mod role;
 mod user;
 mod workspace;
 
 pub use answer::{Answer, Secret};
+pub use api_key::ApiKey;
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};
+pub use role::{PermissionEntry, Role};
 pub use user::{SwitcherItem, User};
 pub use workspace::{Seats, Social, Suspension, Workspace, status};
