@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::database::{Role, migrate, pool};
 use crate::http::App;
 use crate::issuers::{Issuers, JwksClient, config};
+use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
@@ -63,13 +64,20 @@ impl Service {
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
-        let upkeep = tokio::spawn(upkeep::run(store.clone(), projector_pool.clone(), stopping.clone()));
+        let key_ring = Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone()));
+        let works = upkeep::Upkeep {
+            store: store.clone(),
+            projector: projector_pool.clone(),
+            key_ring: key_ring.clone(),
+        };
+        let upkeep = tokio::spawn(works.run(stopping.clone()));
         let app = Arc::new(App {
             store,
             reads,
             keys: Keys::from(&master),
             operator,
             issuers,
+            key_ring,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,

@@ -2,13 +2,14 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`readiness`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`]; each holds its routes, request shapes and handlers
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
 pub mod act;
+pub mod api_keys;
 pub mod audit_log;
 pub mod base;
 pub mod caller;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids;
 use crate::issuers::Issuers;
+use crate::key_ring::KeyRing;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -53,6 +55,7 @@ pub struct App {
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
+    pub key_ring: Arc<KeyRing>,
     /// Reads across tenants, for upkeep only.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
