@@ -1,3 +1,5 @@
+//! API keys: created, rotated, revoked.
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tenure_aggregates::adapter::Stream;

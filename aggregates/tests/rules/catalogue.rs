@@ -1,3 +1,5 @@
+//! The catalogue of the products' permissions.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

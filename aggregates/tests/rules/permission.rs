@@ -1,3 +1,5 @@
+//! What a permission is called, and which ones only look.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
