@@ -6,4 +6,5 @@ mod history;
 mod isolation;
 mod projecting;
 mod random;
+mod random_access;
 mod rebuilding;
