@@ -6,5 +6,4 @@ mod history;
 mod isolation;
 mod projecting;
 mod random;
-mod random_access;
 mod rebuilding;

@@ -1,5 +1,7 @@
 //! Commands drawn at random, for whatever state a history is in.
 
+mod access;
+
 use chrono::Duration;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC, Standing};

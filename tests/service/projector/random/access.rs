@@ -1,4 +1,4 @@
-//! The same for who may do what: roles of a workspace's own, products' permissions, API keys.
+//! Commands drawn at random on who may do what: roles of a workspace's own, products' permissions, API keys.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use tenure_aggregates::membership::MembershipCommand as MC;
 use tenure_aggregates::workspace::{RoleDefinition, WorkspaceCommand as WC};
 use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, UserId, WorkspaceId};
 
-use super::history::History;
+use super::super::history::History;
 
 const ROLES: [&str; 3] = ["billing", "on-call", "recruiter"];
 const PRODUCTS: [&str; 4] = ["crm:read", "crm:write", "reports:export", "reports:read"];
