@@ -17,6 +17,12 @@ async fn makes(acme: &Acme, permissions: &[&str]) -> (String, String) {
     (made.text("id"), made.text("key"))
 }
 
+/// What a member may, which whoever invites members must hold, and inviting.
+fn inviting() -> [&'static str; 6] {
+    let member = ["workspace:read", "members:read", "projects:read", "content:read", "content:participate"];
+    [member[0], member[1], member[2], member[3], member[4], "members:invite"]
+}
+
 async fn with(acme: &Acme, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
     let request = acme.service.client.request(method, format!("{}{path}", acme.service.url)).bearer_auth(key);
     Answer::of(match body {
@@ -33,7 +39,7 @@ async fn gets(acme: &Acme, key: &str, path: &str) -> Answer {
 #[tokio::test]
 async fn a_key_is_shown_once_and_opens_its_workspace() {
     let acme = Acme::found().await;
-    let body = json!({"name": "robot", "permissions": ["members:read", "members:invite"]});
+    let body = json!({"name": "robot", "permissions": inviting()});
     let made = acme.ada().post(&acme.at("/api-keys"), body).await.expect(StatusCode::CREATED);
     let key = made.text("key");
     assert!(key.starts_with("tnk_") && key.len() == 53, "{key}");
@@ -190,9 +196,7 @@ async fn a_revoked_key_opens_nothing_any_more() {
 #[tokio::test]
 async fn what_a_leaked_key_has_sent_opens_nothing_once_it_is_revoked() {
     let acme = Acme::found().await;
-    let member = ["workspace:read", "members:read", "projects:read", "content:read", "content:participate"];
-    let permissions: Vec<&str> = member.iter().copied().chain(["members:invite"]).collect();
-    let (id, key) = makes(&acme, &permissions).await;
+    let (id, key) = makes(&acme, &inviting()).await;
     let invite = json!({"email": "dave@example.com", "notify": false});
     let sent = with(&acme, &key, Method::POST, &acme.at("/invitations"), Some(&invite)).await;
     let token = sent.expect(StatusCode::CREATED).text("token");

@@ -62,7 +62,7 @@ async fn a_members_own_role_is_all_that_counts() {
     let refused = carol.get(&acme.at("/audit-log")).await.refused(403, "permission_denied");
     assert_eq!(refused.body["permission"], "audit:read");
     carol.patch(&acme.at(""), json!({"name": "X"})).await.refused(403, "permission_denied");
-    let shown = acme.ada().sees("/v1/users/carol/workspaces").await;
+    let shown = carol.sees("/v1/users/carol/workspaces").await;
     assert_eq!(shown.items()[1]["role"], "recruiter");
     // What the role allows changes for everybody who holds it, at once.
     defines(&acme.ada(), &acme, "recruiter", &["workspace:read", "audit:read"]).await;

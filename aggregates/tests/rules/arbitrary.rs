@@ -1,10 +1,14 @@
 //! Anything that might happen or be asked, from a small world, so that things meet.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use tenure_aggregates::api_key::{ApiKeyCommand, ApiKeyEvent, MAX_OVERLAP, Secret};
+use tenure_aggregates::catalogue::{CatalogueCommand, CatalogueEvent, Entry};
 use tenure_aggregates::claim::{ClaimCommand, ClaimEvent};
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::{InvitationCommand, InvitationEvent, MAX_LIFETIME, MIN_LIFETIME};
@@ -17,11 +21,15 @@ use tenure_aggregates::session::{
 use tenure_aggregates::user::{Profile as UserProfile, UserCommand, UserEvent};
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{
-    Ending, Kind, Profile, ProfileChange, Social, WorkspaceCommand, WorkspaceEvent,
+    CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceCommand, WorkspaceEvent,
 };
-use tenure_aggregates::{InvitationId, Role, Time, UserId, WorkspaceId};
+use tenure_aggregates::{
+    ApiKeyId, Catalogue, InvitationId, PermissionName, Rights, Role, RoleName, Time, UserId, WorkspaceId,
+};
 
-use crate::{days, email, invitation_id, minutes, noon, session_id, user, workspace_id};
+use crate::{
+    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user, workspace_id,
+};
 
 // ---- values
 
@@ -41,8 +49,26 @@ fn times() -> impl Strategy<Value = Time> {
     (0..6i64).prop_map(|n| noon() + minutes(n))
 }
 
-fn roles() -> impl Strategy<Value = Role> {
-    select(vec![Role::Owner, Role::Admin, Role::Moderator, Role::Member])
+fn role_names() -> impl Strategy<Value = RoleName> + Clone {
+    select(vec!["billing", "on-call"]).prop_map(role_name)
+}
+
+fn roles() -> impl Strategy<Value = Role> + Clone {
+    let built_in = select(Role::BUILT_IN.to_vec());
+    prop_oneof![2 => built_in, 1 => role_names().prop_map(Role::Custom)]
+}
+
+fn permission_names() -> impl Strategy<Value = PermissionName> + Clone {
+    let names = ["members:read", "members:invite", "workspace:delete", "reports:read", "reports:export"];
+    select(names.to_vec()).prop_map(permission)
+}
+
+fn permission_sets() -> impl Strategy<Value = BTreeSet<PermissionName>> + Clone {
+    btree_set(permission_names(), 0..4)
+}
+
+fn api_keys() -> impl Strategy<Value = ApiKeyId> {
+    (1..3u128).prop_map(api_key_id)
 }
 
 fn numbers() -> impl Strategy<Value = u32> {
@@ -156,6 +182,7 @@ pub(crate) fn membership_command(owner: bool) -> impl Strategy<Value = Membershi
             C::Start { user_id: user("ada"), role, expires_at, through, now },
         (role in roles(), now in times()) => C::ChangeRole { role, owner, now },
         (expires_at in option::of(times()), now in times()) => C::ChangeExpiry { expires_at, owner, now },
+        (role in roles()) => C::ReplaceRole { role },
         () => C::Crown,
         () => C::Uncrown,
         (reason in option::of(texts()), now in times()) => C::Deactivate { reason, owner, now },
@@ -191,15 +218,17 @@ pub(crate) fn invitation_events() -> impl Strategy<Value = Vec<InvitationEvent>>
     use InvitationEvent as E;
     let event = any_of![
         (invitation_id in invitations(), email in emails(), role in roles(), invited_by in option::of(users()),
-         expires_at in times(), generation in numbers(), notify in any::<bool>(), created_at in times()) =>
+         invited_by_key in option::of(api_keys()), expires_at in times(), generation in numbers(),
+         notify in any::<bool>(), created_at in times()) =>
             E::InvitationSent {
-                invitation_id, email, role, invited_by, expires_at, generation, notify, created_at,
+                invitation_id, email, role, invited_by, invited_by_key, expires_at, generation, notify, created_at,
             },
         (generation in numbers(), expires_at in times(), notify in any::<bool>()) =>
             E::InvitationResent { generation, expires_at, notify },
         (user_id in users()) => E::InvitationAccepted { user_id },
         () => E::InvitationDeclined,
         () => E::InvitationRevoked,
+        (role in changed(roles())) => E::InvitationRoleChanged { role },
     ];
     vec(event, 0..20)
 }
@@ -207,12 +236,16 @@ pub(crate) fn invitation_events() -> impl Strategy<Value = Vec<InvitationEvent>>
 pub(crate) fn invitation_commands() -> impl Strategy<Value = Vec<InvitationCommand>> {
     use InvitationCommand as C;
     let command = any_of![
-        (email in emails(), role in roles(), invited_by in option::of(users()), lifetime in lifetimes(),
-         notify in any::<bool>(), now in times()) =>
-            C::Send { invitation_id: invitation_id(1), email, role, invited_by, lifetime, notify, now },
+        (email in emails(), role in roles(), invited_by in option::of(users()),
+         invited_by_key in option::of(api_keys()), lifetime in lifetimes(), notify in any::<bool>(),
+         now in times()) =>
+            C::Send {
+                invitation_id: invitation_id(1), email, role, invited_by, invited_by_key, lifetime, notify, now,
+            },
         (lifetime in lifetimes(), notify in any::<bool>(), now in times()) =>
             C::Resend { lifetime, notify, now },
         (now in times()) => C::Revoke { now },
+        (role in roles()) => C::ChangeRole { role },
         (generation in 0..4u32, profile in profiles(), now in times()) =>
             C::Accept { generation, profile, now },
         (generation in 0..4u32, profile in option::of(profiles()), now in times()) =>
@@ -313,11 +346,30 @@ pub(crate) fn workspace_events() -> impl Strategy<Value = Vec<WorkspaceEvent>> {
         () => E::WorkspaceRestored,
         (because in select(vec![Ending::Deleted, Ending::OwnerErased])) => E::WorkspaceDeleted { because },
         (generation in numbers(), hash in texts(), role in roles(), max_uses in option::of(numbers()),
-         expires_at in option::of(times()), issued_by in option::of(users())) =>
-            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by },
+         expires_at in option::of(times()), issued_by in option::of(users()),
+         issued_by_key in option::of(api_keys())) =>
+            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by, issued_by_key },
         (generation in numbers()) => E::InviteCodeDisabled { generation },
     ];
-    vec(event, 0..20)
+    vec(prop_oneof![4 => event, 1 => role_events()], 0..20)
+}
+
+fn role_events() -> impl Strategy<Value = WorkspaceEvent> {
+    use WorkspaceEvent as E;
+    let description = option::of(changed(option::of(texts().boxed())));
+    let permissions = option::of(changed(permission_sets()));
+    any_of![
+        (role in role_names(), definition in definitions()) => E::RoleDefined { role, definition },
+        (role in role_names(), description in description, permissions in permissions) =>
+            E::RoleChanged { role, change: RoleChange { description, permissions } },
+        (role in role_names(), replacement in option::of(roles())) => E::RoleDeleted { role, replacement },
+        (from in texts(), to in texts()) => E::WorkspacePlanChanged { plan: Changed { from, to } },
+    ]
+}
+
+fn definitions() -> impl Strategy<Value = CustomRole> {
+    (option::of(texts()), permission_sets())
+        .prop_map(|(description, permissions)| CustomRole { description, permissions })
 }
 
 pub(crate) fn workspace_commands() -> impl Strategy<Value = Vec<WorkspaceCommand>> {
@@ -335,10 +387,110 @@ pub(crate) fn workspace_commands() -> impl Strategy<Value = Vec<WorkspaceCommand
         () => C::Archive,
         () => C::Restore,
         (hash in texts(), role in roles(), max_uses in option::of(numbers()),
-         expires_at in option::of(times()), issued_by in option::of(users()), now in times()) =>
-            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, now },
+         expires_at in option::of(times()), issued_by in option::of(users()),
+         issued_by_key in option::of(api_keys()), now in times()) =>
+            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, issued_by_key, now },
         () => C::DisableInviteCode,
     ];
+    let role = any_of![
+        (plan in texts()) => C::ChangePlan { plan },
+        (role in role_names(), definition in definitions()) => C::DefineRole { role, definition },
+        (role in role_names(), replacement in option::of(roles()), in_use in any::<bool>()) =>
+            C::DeleteRole { role, replacement, in_use },
+    ];
     let end = select(vec![C::Delete, C::EndWithOwner]);
-    vec(prop_oneof![3 => create, 20 => command, 1 => end], 0..30)
+    vec(prop_oneof![3 => create, 20 => command, 8 => role, 1 => end], 0..30)
+}
+
+// ---- catalogue
+
+pub(crate) fn catalogue_events() -> impl Strategy<Value = Vec<CatalogueEvent>> {
+    use CatalogueEvent as E;
+    let description = option::of(changed(option::of(texts().boxed())));
+    let granted_to = option::of(changed(btree_set(roles(), 0..3)));
+    let event = any_of![
+        (permission in permission_names(), description in option::of(texts()),
+         granted_to in btree_set(roles(), 0..3)) =>
+            E::PermissionRegistered { permission, description, granted_to },
+        (permission in permission_names(), description in description, granted_to in granted_to) =>
+            E::PermissionChanged { permission, description, granted_to },
+        (permission in permission_names()) => E::PermissionWithdrawn { permission },
+    ];
+    vec(event, 0..20)
+}
+
+pub(crate) fn catalogue_commands() -> impl Strategy<Value = Vec<CatalogueCommand>> {
+    use CatalogueCommand as C;
+    let command = any_of![
+        (permission in permission_names(), description in option::of(texts()),
+         granted_to in btree_set(roles(), 0..3)) =>
+            C::Register { permission, description, granted_to },
+        (permission in permission_names()) => C::Withdraw { permission },
+    ];
+    vec(command, 0..20)
+}
+
+/// One that the rules could have led to.
+pub(crate) fn catalogues() -> impl Strategy<Value = Catalogue> {
+    let names = select(vec!["reports:read", "reports:export", "crm:read"]).prop_map(permission);
+    let granted_to = btree_set(select(vec![Role::Member, Role::Moderator]), 0..3);
+    let entry = granted_to.prop_map(|granted_to| Entry { description: None, granted_to });
+    vec((names, entry), 0..4).prop_map(Catalogue::from_entries)
+}
+
+/// What anybody may come to hold: by a built-in role, by a list, or by being the owner.
+pub(crate) fn rights_of_any_kind() -> impl Strategy<Value = Rights> {
+    any_of![
+        () => Rights::all(),
+        (role in select(Role::BUILT_IN.to_vec()), catalogue in catalogues()) =>
+            Rights::of_built_in(&role, &catalogue),
+        (names in permission_sets()) => Rights::of_names(&names),
+        (names in permission_sets()) => Rights::of_names(&names),
+    ]
+}
+
+// ---- API key
+
+fn secrets() -> impl Strategy<Value = Secret> {
+    (1..5u32).prop_map(|n| Secret { hash: format!("hash{n}"), hint: format!("tnk_{n}") })
+}
+
+fn networks() -> impl Strategy<Value = String> {
+    select(vec!["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64"]).prop_map(str::to_owned)
+}
+
+pub(crate) fn api_key_events() -> impl Strategy<Value = Vec<ApiKeyEvent>> {
+    use ApiKeyEvent as E;
+    let event = any_of![
+        (key_id in api_keys(), name in texts(), secret in secrets(), permissions in permission_sets(),
+         expires_at in option::of(times()), networks in vec(networks(), 0..3), created_by in option::of(users()),
+         created_at in times()) =>
+            E::ApiKeyCreated {
+                key_id, name, hash: secret.hash, hint: secret.hint, permissions, expires_at, networks, created_by,
+                created_at,
+            },
+        (secret in secrets(), overlap_until in times()) =>
+            E::ApiKeyRotated { hash: secret.hash, hint: secret.hint, overlap_until },
+        (network in networks()) => E::ApiKeyUsedFromNewNetwork { network },
+        () => E::ApiKeyRevoked,
+    ];
+    vec(event, 0..20)
+}
+
+pub(crate) fn api_key_commands() -> impl Strategy<Value = Vec<ApiKeyCommand>> {
+    use ApiKeyCommand as C;
+    let overlaps =
+        select(vec![-days(1), TimeDelta::zero(), minutes(2), MAX_OVERLAP, days(31), TimeDelta::MAX]);
+    let create = any_of![
+        (name in texts(), secret in secrets(), permissions in permission_sets(), expires_at in option::of(times()),
+         networks in vec(networks(), 0..3), created_by in option::of(users()), now in times()) =>
+            C::Create {
+                key_id: api_key_id(1), name, secret, permissions, expires_at, networks, created_by, now,
+            },
+    ];
+    let command = any_of![
+        (secret in secrets(), overlap in overlaps, now in times()) => C::Rotate { secret, overlap, now },
+        (network in networks()) => C::NoteNetwork { network },
+    ];
+    vec(prop_oneof![3 => create, 8 => command, 1 => Just(C::Revoke)], 0..20)
 }
