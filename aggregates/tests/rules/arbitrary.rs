@@ -15,9 +15,7 @@ use tenure_aggregates::invitation::{InvitationCommand, InvitationEvent, MAX_LIFE
 use tenure_aggregates::membership::{
     Ending as MembershipEnding, Entrance, MembershipCommand, MembershipEvent,
 };
-use tenure_aggregates::session::{
-    Ending as SessionEnding, SessionCommand, SessionEvent, Switching,
-};
+use tenure_aggregates::session::{Ending as SessionEnding, SessionCommand, SessionEvent, Switching};
 use tenure_aggregates::user::{Profile as UserProfile, UserCommand, UserEvent};
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{
@@ -28,7 +26,8 @@ use tenure_aggregates::{
 };
 
 use crate::{
-    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user, workspace_id,
+    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user,
+    workspace_id,
 };
 
 // ---- values

@@ -18,8 +18,8 @@ use tenure_aggregates::workspace::{
 use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, Workspace};
 
 use crate::{
-    api_key_id, custom, days, email, invitation_id, minutes, noon, permission, permissions, role_name, session_id,
-    user, workspace_id,
+    api_key_id, custom, days, email, invitation_id, minutes, noon, permission, permissions, role_name,
+    session_id, user, workspace_id,
 };
 
 /// Holds the shape of each event in `snapshots/`, that it reads back as it was, and that no event is forgotten.

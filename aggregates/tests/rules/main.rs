@@ -33,8 +33,8 @@ use cqrs_es::event_sink::EventSink;
 use tenure_aggregates::catalogue::Entry;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, SessionId, Time, UserId,
-    WorkspaceId,
+    ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, SessionId, Time,
+    UserId, WorkspaceId,
 };
 use uuid::Uuid;
 

@@ -46,7 +46,7 @@ mod tests {
         assert_eq!(found(&[]), Ok(None));
         assert_eq!(found(&["a=1; __Host-s=x.y.z; b=2"]), Ok(Some("x.y.z".to_owned())));
         assert_eq!(found(&["a=1", "__Host-s=x"]), Ok(Some("x".to_owned())));
-        assert_eq!(found(&["__host-s=x; Host-s=y; __Host-s2=z; __Host-s"]), Ok(None));
+        assert_eq!(found(&["__host-s=x; Host-s=y; x__Host-s=z; __Host-s2=z; __Host-s"]), Ok(None));
     }
 
     #[test]

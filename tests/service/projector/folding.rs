@@ -6,7 +6,8 @@ use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
 use tenure_aggregates::{ApiKey, Catalogue, Role, WorkspaceId};
 use tenure_projections::{
-    TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, sessions, users, workspaces,
+    TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, sessions, users,
+    workspaces,
 };
 
 use super::database::{Database, assert_same};

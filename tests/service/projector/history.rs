@@ -15,8 +15,8 @@ use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceCommand as WC};
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Session, SessionId,
-    Time, User, UserId, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Session,
+    SessionId, Time, User, UserId, Workspace, WorkspaceId,
 };
 use tenure_projections::{Logged, Recorded};
 use uuid::Uuid;

@@ -270,6 +270,7 @@ async fn keys_rotate_without_a_break() {
     while header(&client.token)["kid"] == first {
         assert!(verified(&service, &client.token).await.is_some());
         client = Client::of(&service, &client.shows().await);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert!(verified(&service, &client.token).await.is_some(), "the new key was published before it signed");
     service.stop().await;
