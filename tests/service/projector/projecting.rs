@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenure::projector::{Error, parked, retry_parked, status};
 use tenure_aggregates::{User, WorkspaceId};
+use tenure_projections::ALL;
 
 use super::database::{Database, Running, assert_same};
 use super::history::History;
@@ -116,7 +117,7 @@ async fn poison_parks_its_workspace_alone() {
     let waiting = parked(&db.projector).await.unwrap();
     let of =
         |workspace: WorkspaceId| waiting.iter().filter(|p| p.workspace_id == workspace.0).collect::<Vec<_>>();
-    assert_eq!(of(ill[0]).len(), 5, "{waiting:?}");
+    assert_eq!(of(ill[0]).len(), ALL.len(), "{waiting:?}");
     assert_eq!(
         of(ill[1]).iter().map(|p| p.name.as_str()).collect::<std::collections::BTreeSet<_>>(),
         ["members"].into()
