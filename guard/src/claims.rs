@@ -65,7 +65,7 @@ impl Claims {
         let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(self.exp)).ok_or(InvalidToken::Claims)?;
         Ok(Session {
             user_id: self.sub.clone(),
-            session_id: self.sid,
+            id: self.sid,
             generation: self.r#gen,
             workspace_id: self.workspace_id,
             workspace_kind: self.workspace_kind,

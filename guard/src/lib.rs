@@ -38,6 +38,9 @@ mod verifier;
 #[cfg(test)]
 mod attack_tests;
 #[cfg(test)]
+#[cfg(feature = "fetch")]
+mod remote_tests;
+#[cfg(test)]
 mod testing;
 
 #[cfg(feature = "axum")]

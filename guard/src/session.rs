@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug)]
 pub struct Session {
     pub(crate) user_id: String,
-    pub(crate) session_id: Uuid,
+    pub(crate) id: Uuid,
     pub(crate) generation: u64,
     pub(crate) workspace_id: Uuid,
     pub(crate) workspace_kind: WorkspaceKind,
@@ -67,7 +67,7 @@ impl Session {
 
     /// Stays the same when the user switches workspaces.
     pub fn session_id(&self) -> Uuid {
-        self.session_id
+        self.id
     }
 
     /// How often this session was issued, from 1: a switch counts it up.

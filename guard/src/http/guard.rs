@@ -104,6 +104,10 @@ impl Guard {
         Ok(session)
     }
 
+    #[cfg_attr(
+        not(feature = "fetch"),
+        expect(clippy::unused_async, reason = "keys at hand are not waited for")
+    )]
     async fn session(&self, parts: &Parts) -> Result<Session, Refusal> {
         let token = match credential(&parts.headers).ok_or(InvalidToken::Missing)? {
             Credential::Bearer(token) => token,
