@@ -8,7 +8,8 @@
 //! - [`refusal`]: why not, and [`problem`] how a client is told
 //! - [`remote`] (feature `fetch`): the same with Tenure's keys fetched and held (`fetch`, `key_cache`)
 //! - [`http`] (feature `axum`): a layer, a route's permission, an extractor
-//! - [`tenant_tx`] (feature `sqlx`): a transaction in which row level security shows one workspace
+//! - [`tenant_tx`] (feature `sqlx`): a transaction in which row level security shows one workspace,
+//!   and [`isolation`]: whether it does
 //! - [`ROW_LEVEL_SECURITY`]: the SQL that puts that security on a table of yours
 //!
 //! # Must never
@@ -22,6 +23,8 @@ mod clock;
 mod fetch;
 #[cfg(feature = "axum")]
 pub mod http;
+#[cfg(feature = "sqlx")]
+pub mod isolation;
 #[cfg(feature = "fetch")]
 mod key_cache;
 pub mod keys;
@@ -45,6 +48,8 @@ mod testing;
 
 #[cfg(feature = "axum")]
 pub use http::Guard;
+#[cfg(feature = "sqlx")]
+pub use isolation::check_isolation;
 pub use keys::KeySet;
 pub use problem::Problem;
 pub use refusal::{InvalidToken, Refusal};

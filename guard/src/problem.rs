@@ -25,7 +25,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: u16, code: &'static str, title: &'static str, detail: &'static str) -> Self {
+    /// A problem of your own in the same shape; `code` is what clients will branch on.
+    pub fn new(status: u16, code: &'static str, title: &'static str, detail: &'static str) -> Self {
         let kind = format!("urn:tenure:problem:{code}");
         Self { kind, title, status, detail, instance: None, code, permission: None }
     }
