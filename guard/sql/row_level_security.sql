@@ -33,7 +33,9 @@ begin
     execute format('drop policy if exists tenure_workspace on %s', protected);
     execute format('create policy tenure_workspace on %s as restrictive using (%s) with check (%s)',
                    protected, one_workspace, one_workspace);
-    -- Restrictive policies alone let nothing through; if there is another policy, it says who may.
+    -- Restrictive policies alone let nothing through. If the table has a policy of its own, that one says what may be
+    -- seen within the workspace; if it got one since, ours makes way.
+    execute format('drop policy if exists tenure_rows on %s', protected);
     if not exists (select from pg_catalog.pg_policy where polrelid = protected and polpermissive) then
         execute format('create policy tenure_rows on %s using (true) with check (true)', protected);
     end if;

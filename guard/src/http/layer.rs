@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::http::Request;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -68,8 +69,10 @@ where
             match guard.admit(&mut parts, permission).await {
                 Ok(session) => {
                     parts.extensions.insert(session);
-                    let answer = inner.call(Request::from_parts(parts, body)).await?;
-                    Ok(answer.into_response())
+                    let mut answer = inner.call(Request::from_parts(parts, body)).await?.into_response();
+                    // A shared cache knows nothing of workspaces. A handler that does may say otherwise.
+                    answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+                    Ok(answer)
                 }
                 Err(refusal) => Ok(refused(&refusal, parts.uri.path())),
             }

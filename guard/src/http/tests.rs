@@ -141,6 +141,18 @@ async fn with_the_layer_taken_out_a_handler_still_answers_401() {
 }
 
 #[tokio::test]
+async fn no_cache_keeps_what_one_tenant_was_shown_unless_a_handler_says_so() {
+    let stage = stage();
+    let public = get(async |_: Session| ([("cache-control", "private, max-age=60")], "logo"));
+    let router = stage.router().route("/logo", public.layer(stage.guard.authenticate()));
+    let bearer = format!("Bearer {}", stage.token(&json!({})));
+    for (path, expected) in [("/me", "no-store"), ("/logo", "private, max-age=60")] {
+        let response = answer(&router, Method::GET, path, &[("authorization", &bearer)]).await;
+        assert_eq!(response.headers()["cache-control"], expected);
+    }
+}
+
+#[tokio::test]
 async fn a_path_names_the_sessions_workspace_or_nothing() {
     let stage = stage();
     let token = stage.token(&json!({}));

@@ -169,6 +169,15 @@ async fn a_policy_of_ones_own_narrows_and_never_widens() {
     assert_eq!(seen().await, 2, "the generous one gives what there is in this workspace, and no more");
     pool.execute("drop policy generous on notes").await.unwrap();
     assert_eq!(seen().await, 1, "the table's own policy holds");
+    // A table that had none, and got one.
+    let protect = format!("select tenure_protect('notes', '{app}')");
+    for (own, count) in
+        [("drop policy own_notes on notes", 2), ("create policy bobs on notes using (author = 'bob')", 1)]
+    {
+        pool.execute(own).await.unwrap();
+        pool.execute(protect.as_str()).await.unwrap();
+        assert_eq!(seen().await, count, "{own}");
+    }
     as_app.close().await;
     pool.close().await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use invoices::invoice::{self, NewInvoice};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
@@ -178,6 +179,23 @@ async fn a_cancelled_request_leaves_no_setting_behind_and_loses_nothing() {
         written + 1,
         "an acknowledged write was lost"
     );
+    stage.product.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_leaves_no_setting_behind_and_keeps_nothing() {
+    let stage = Stage::with_connections(1).await;
+    let ada = stage.tenant("ada");
+    let (pool, workspace) = (stage.product.pool.clone(), ada.workspace);
+    let handler = tokio::spawn(async move {
+        let mut tx = TenantTx::begin_in(&pool, workspace).await.unwrap();
+        let new = NewInvoice { customer: "Initech".into(), amount_cents: 1 };
+        invoice::create(&mut tx, &new, "ada").await.unwrap();
+        panic!("as a handler might");
+    });
+    assert!(handler.await.unwrap_err().is_panic());
+    assert_nothing_is_set(&stage.product.pool).await;
+    assert_eq!(ada.get("/invoices").await.body, json!([]));
     stage.product.stop().await;
 }
 
