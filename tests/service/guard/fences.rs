@@ -2,6 +2,7 @@
 //! attacks 5, 7).
 
 use serde_json::json;
+use sqlx::error::DatabaseError;
 use sqlx::{Executor, PgPool};
 use tenure::ids;
 use tenure_guard::isolation::NotIsolated;
@@ -14,7 +15,7 @@ use crate::support::cluster::empty_database;
 const REFUSED_BY_POLICY: &str = "42501";
 
 fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
+    error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned()
 }
 
 #[tokio::test]
