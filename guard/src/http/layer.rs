@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::extract::OriginalUri;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use tower_layer::Layer;
@@ -74,14 +76,16 @@ where
                     answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
                     Ok(answer)
                 }
-                Err(refusal) => Ok(refused(&refusal, parts.uri.path())),
+                Err(refusal) => Ok(refused(&refusal, &parts)),
             }
         })
     }
 }
 
-fn refused(refusal: &Refusal, path: &str) -> Response {
+fn refused(refusal: &Refusal, parts: &Parts) -> Response {
     tracing::info!(reason = %refusal, "a request was refused");
-    let problem = Problem { instance: Some(path.to_owned()), ..Problem::from(refusal) };
+    // A nested router cuts off what led to it.
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    let problem = Problem { instance: Some(uri.path().to_owned()), ..Problem::from(refusal) };
     problem.into_response()
 }

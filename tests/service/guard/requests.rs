@@ -97,7 +97,7 @@ async fn each_refusal_is_told_apart() {
     }
     let path = format!("/workspaces/{}/invoices", ada.workspace);
     let anonymous = Answer::of(stage.product.request(Method::GET, &path)).await;
-    anonymous.refused(401, "unauthenticated");
+    assert_eq!(anonymous.refused(401, "unauthenticated").body["instance"], json!(path));
     // A browser's cookie, from this site and from another.
     let cookie = format!("{SESSION_COOKIE}={}", ada.token);
     let posted = async |origin: &str| {
