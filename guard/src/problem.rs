@@ -39,10 +39,10 @@ impl From<&Refusal> for Problem {
             Refusal::Unauthenticated(_) => {
                 Self::new(401, "unauthenticated", "Unauthenticated", "A valid session is required.")
             }
-            Refusal::CrossSite => Self::new(
+            Refusal::CrossOrigin => Self::new(
                 403,
-                "cross_site",
-                "Cross site",
+                "cross_origin",
+                "Cross origin",
                 "A browser sent this from another site; with a cookie, only this site may change anything.",
             ),
             Refusal::AnotherWorkspace => {
@@ -89,7 +89,7 @@ mod tests {
         let permission = "invoices:write".to_owned();
         for (refusal, status, code) in [
             (InvalidToken::Expired.into(), 401, "unauthenticated"),
-            (Refusal::CrossSite, 403, "cross_site"),
+            (Refusal::CrossOrigin, 403, "cross_origin"),
             (Refusal::AnotherWorkspace, 404, "not_found"),
             (Refusal::PermissionMissing { permission: permission.clone() }, 403, "permission_denied"),
             (Refusal::WorkspaceSuspended, 423, "workspace_suspended"),

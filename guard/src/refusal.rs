@@ -9,7 +9,7 @@ pub enum Refusal {
     Unauthenticated(#[from] InvalidToken),
     /// 403: another site had a browser send its cookie along.
     #[error("the request comes from another site")]
-    CrossSite,
+    CrossOrigin,
     /// 404, as for a workspace that does not exist: the session is for another one.
     #[error("the session is for another workspace")]
     AnotherWorkspace,

@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use super::credential::{Credential, credential};
+use super::cross_origin::{self, Origin};
 use super::layer::GuardLayer;
-use super::same_site::{self, Origin};
 #[cfg(feature = "fetch")]
 use crate::RemoteVerifier;
 use crate::clock;
@@ -112,7 +112,7 @@ impl Guard {
         let token = match credential(&parts.headers).ok_or(InvalidToken::Missing)? {
             Credential::Bearer(token) => token,
             Credential::Cookie(token) => {
-                same_site::check(parts, self.public.as_deref())?;
+                cross_origin::check(parts, self.public.as_deref())?;
                 token
             }
         };

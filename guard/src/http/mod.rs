@@ -1,17 +1,17 @@
 //! The guard in front of an axum router.
 //!
 //! # Layout
-//! - [`Guard`]: how a request becomes a session (`guard`); `credential` and `same_site` are its parts
+//! - [`Guard`]: how a request becomes a session (`guard`); `credential` and `cross_origin` are its parts
 //! - [`layer`]: the same before a handler runs
 //! - `extract`: the session in a handler, and only behind the layer
 //! - `answer`: a refusal as a response
 
 mod answer;
 mod credential;
+mod cross_origin;
 mod extract;
 mod guard;
 pub mod layer;
-mod same_site;
 
 #[cfg(test)]
 mod tests;

@@ -259,7 +259,7 @@ async fn a_cookie_changes_nothing_for_another_site() {
             let with_cookie = [headers, &[("cookie", cookie.as_str())]].concat();
             let response = answer(&router, method.clone(), "/invoices", &with_cookie).await;
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {headers:?}");
-            assert!(text(response).await.contains("\"cross_site\""));
+            assert!(text(response).await.contains("\"cross_origin\""));
             // No browser sends a bearer token by itself.
             let with_bearer = [headers, &[("authorization", bearer.as_str())]].concat();
             let response = answer(&router, method.clone(), "/invoices", &with_bearer).await;

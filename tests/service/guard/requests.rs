@@ -105,7 +105,7 @@ async fn each_refusal_is_told_apart() {
         Answer::of(request.header("origin", origin).json(&new)).await
     };
     posted(&stage.product.url).await.expect(StatusCode::CREATED);
-    posted("https://evil.example").await.refused(403, "cross_site");
+    posted("https://evil.example").await.refused(403, "cross_origin");
     stage.product.stop().await;
 }
 

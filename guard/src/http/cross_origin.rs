@@ -29,7 +29,7 @@ impl Origin {
 /// Refuses what another site had a browser send, as Go's `CrossOriginProtection` does: by `Sec-Fetch-Site`, which no
 /// page can forge, else by `Origin`. A request with neither is no browser's.
 pub(super) fn check(parts: &Parts, public: Option<&Origin>) -> Result<(), Refusal> {
-    if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE) {
         return Ok(());
     }
     let same = match (only(&parts.headers, &SEC_FETCH_SITE), only(&parts.headers, &ORIGIN)) {
@@ -40,7 +40,7 @@ pub(super) fn check(parts: &Parts, public: Option<&Origin>) -> Result<(), Refusa
         (Header::Absent, Header::Absent) => true,
         (Header::Odd, _) | (Header::Absent, Header::Odd) => false,
     };
-    if same { Ok(()) } else { Err(Refusal::CrossSite) }
+    if same { Ok(()) } else { Err(Refusal::CrossOrigin) }
 }
 
 /// Whether the origin is the host this request was sent to. Behind a proxy that is not told: set the public URL.
