@@ -123,7 +123,7 @@ async fn poison_parks_its_workspace_alone() {
         ["members"].into()
     );
     assert!(waiting.iter().all(|p| p.position == broken || p.position == broken + 1), "{waiting:?}");
-    assert_eq!(running.handle.snapshot().parked, 6);
+    assert_eq!(running.handle.snapshot().parked, i64::try_from(ALL.len() + 1).unwrap());
     let retry = retry_parked(&db.projector, "users", ill[0]).await;
     assert!(matches!(retry, Err(Error::Undecodable(_))), "{retry:?}");
 
