@@ -3,3 +3,4 @@
 mod credentials;
 mod support;
 mod switching;
+mod tokens;
