@@ -94,6 +94,31 @@ async fn a_switch_goes_only_where_its_user_is_an_active_member() {
 }
 
 #[tokio::test]
+async fn a_switch_holds_only_if_the_session_is_what_its_client_saw() {
+    let acme = Acme::found().await;
+    let (client, signed_in) = sign_in(&acme.ada(), None).await;
+    assert_eq!(signed_in.etag(), client.shows().await.etag());
+    let switch = |client: &Client<'_>, etag: &str, to: &str| {
+        let request = client.request(Method::POST, "/v1/session/switch").header("if-match", etag.to_owned());
+        Answer::of(request.json(&json!({"workspace_id": to})))
+    };
+    switch(&client, "\"7\"", &acme.id).await.refused(412, "precondition_failed");
+    let switched = switch(&client, &signed_in.etag(), &acme.id).await.expect(StatusCode::OK);
+    assert_ne!(switched.etag(), signed_in.etag());
+    let there = Client::of(&acme.service, &switched);
+    switch(&there, &signed_in.etag(), &personal("ada")).await.refused(412, "precondition_failed");
+    let end = there.request(Method::DELETE, "/v1/session").header("if-match", signed_in.etag());
+    Answer::of(end).await.refused(412, "precondition_failed");
+    // A read is as fresh as it is asked to be.
+    let seen = switched.position();
+    let fresh = there.request(Method::GET, "/v1/session").header("tenure-position", seen.to_string());
+    assert!(Answer::of(fresh).await.expect(StatusCode::OK).position() >= seen);
+    let lie = there.request(Method::GET, "/v1/session").header("tenure-position", (seen + 9_999).to_string());
+    Answer::of(lie).await.refused(400, "position_in_future");
+    acme.stop().await;
+}
+
+#[tokio::test]
 async fn every_process_sees_a_switch_and_an_end_at_once() {
     let acme = Acme::found().await;
     let sibling = acme.service.sibling().await;
