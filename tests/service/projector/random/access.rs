@@ -112,3 +112,27 @@ impl History {
         self.register(CC::Register { permission, description, granted_to });
     }
 }
+
+// Else what is held against them would be empty.
+#[test]
+fn everything_happens_in_random_histories() {
+    let histories = (11..=14).map(|seed| History::of(seed, 600));
+    let types: BTreeSet<String> =
+        histories.flat_map(|history| history.events).map(|event| event.event_type).collect();
+    for event in [
+        "ApiKeyCreated",
+        "ApiKeyRevoked",
+        "ApiKeyRotated",
+        "ApiKeyUsedFromNewNetwork",
+        "InvitationRoleChanged",
+        "PermissionChanged",
+        "PermissionRegistered",
+        "PermissionWithdrawn",
+        "RoleChanged",
+        "RoleDefined",
+        "RoleDeleted",
+        "WorkspacePlanChanged",
+    ] {
+        assert!(types.contains(event), "no {event} in {types:?}");
+    }
+}
