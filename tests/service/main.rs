@@ -42,6 +42,7 @@ mod projections;
 mod projector;
 mod races;
 mod random_input;
+mod rate_limits;
 mod readme;
 mod resources;
 mod roles;
