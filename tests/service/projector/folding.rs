@@ -122,6 +122,10 @@ async fn compare(db: &Database, history: &History) {
         assert!(entries.iter().all(|entry| !entry.changes.to_string().contains("hash")), "no code's hash");
         tx.close().await.unwrap();
     }
+    compare_users(db, history).await;
+}
+
+async fn compare_users(db: &Database, history: &History) {
     for (user, state) in &history.users {
         let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
         let row = users::find(&mut tx).await.unwrap().unwrap();
