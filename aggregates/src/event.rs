@@ -30,6 +30,11 @@ pub trait Refused: std::error::Error + Send + Sync + 'static {
         None
     }
 
+    /// What is wrong with that field.
+    fn field_code(&self) -> &'static str {
+        "invalid"
+    }
+
     /// The field of the request that is at fault, as a JSON pointer, where one is.
     fn pointer(&self) -> Option<&'static str> {
         None

@@ -612,6 +612,10 @@ impl Refused for Refusal {
         }
     }
 
+    fn field_code(&self) -> &'static str {
+        if matches!(self, Self::RoleUnknown(_)) { "unknown_role" } else { "invalid" }
+    }
+
     fn pointer(&self) -> Option<&'static str> {
         match self {
             Self::ExpiryPast => Some("/expires_at"),

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub permission: Option<&'static str>,
     /// The field at fault, for `validation_failed`.
     pub pointer: Option<&'static str>,
+    /// What is wrong with it.
+    pub field_code: &'static str,
     /// The workspace whose limit was met, where that is the reason; not told to the client.
     pub workspace: Option<WorkspaceId>,
     /// More for the client to go on, as problem members.
@@ -28,6 +30,7 @@ impl Refusal {
             detail: detail.into(),
             permission: None,
             pointer: None,
+            field_code: "invalid",
             workspace: None,
             members: Vec::new(),
         }
@@ -101,6 +104,7 @@ impl<R: Refused> From<R> for Failure {
             detail: refused.to_string(),
             permission: refused.permission(),
             pointer: refused.pointer(),
+            field_code: refused.field_code(),
             workspace: None,
             members: Vec::new(),
         })

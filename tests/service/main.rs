@@ -28,6 +28,7 @@ mod crashes;
 mod cursors;
 mod embedded_postgres;
 mod event_fixtures;
+mod guard;
 mod history;
 mod idempotency;
 mod invitations;
