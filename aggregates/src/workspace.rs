@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::Time;
 use crate::adapter::aggregate;
-use crate::event::{Changed, Refused};
+use crate::event::{Changed, Fault, Refused};
 use crate::ids::{ApiKeyId, UserId};
 use crate::role::{Role, RoleName};
 use crate::values::Slug;
@@ -612,8 +612,8 @@ impl Refused for Refusal {
         }
     }
 
-    fn field_code(&self) -> &'static str {
-        if matches!(self, Self::RoleUnknown(_)) { "unknown_role" } else { "invalid" }
+    fn fault(&self) -> Fault {
+        if matches!(self, Self::RoleUnknown(_)) { Fault::UnknownRole } else { Fault::Invalid }
     }
 
     fn pointer(&self) -> Option<&'static str> {

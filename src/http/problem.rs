@@ -24,12 +24,12 @@ fn status(code: &str) -> StatusCode {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, detail, permission, pointer, field_code, members, .. } = refusal;
+        let Refusal { code, detail, permission, pointer, fault, members, .. } = refusal;
         if code == "unauthenticated" {
             return Self::unauthenticated(detail);
         }
         let mut problem = match pointer {
-            Some(pointer) => Self::invalid_field(pointer, field_code, detail),
+            Some(pointer) => Self::invalid_field(pointer, fault.into(), detail),
             None => Self::new(status(code), code, detail),
         };
         if let Some(permission) = permission {

@@ -4,6 +4,7 @@
 //! `http::problem` turns one into a status code.
 
 use serde_json::Value;
+use tenure_aggregates::event::Fault;
 use tenure_aggregates::{Refused, WorkspaceId};
 
 /// A rule said no; nothing was written.
@@ -16,7 +17,7 @@ pub struct Refusal {
     /// The field at fault, for `validation_failed`.
     pub pointer: Option<&'static str>,
     /// What is wrong with it.
-    pub field_code: &'static str,
+    pub fault: Fault,
     /// The workspace whose limit was met, where that is the reason; not told to the client.
     pub workspace: Option<WorkspaceId>,
     /// More for the client to go on, as problem members.
@@ -30,7 +31,7 @@ impl Refusal {
             detail: detail.into(),
             permission: None,
             pointer: None,
-            field_code: "invalid",
+            fault: Fault::Invalid,
             workspace: None,
             members: Vec::new(),
         }
@@ -104,7 +105,7 @@ impl<R: Refused> From<R> for Failure {
             detail: refused.to_string(),
             permission: refused.permission(),
             pointer: refused.pointer(),
-            field_code: refused.field_code(),
+            fault: refused.fault(),
             workspace: None,
             members: Vec::new(),
         })

@@ -1,5 +1,7 @@
 //! Anything that might happen or be asked, from a small world, so that things meet.
 
+mod access;
+
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
@@ -7,8 +9,6 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tenure_aggregates::api_key::{ApiKeyCommand, ApiKeyEvent, MAX_OVERLAP, Secret};
-use tenure_aggregates::catalogue::{CatalogueCommand, CatalogueEvent, Entry};
 use tenure_aggregates::claim::{ClaimCommand, ClaimEvent};
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::{InvitationCommand, InvitationEvent, MAX_LIFETIME, MIN_LIFETIME};
@@ -21,9 +21,9 @@ use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{
     CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceCommand, WorkspaceEvent,
 };
-use tenure_aggregates::{
-    ApiKeyId, Catalogue, InvitationId, PermissionName, Rights, Role, RoleName, Time, UserId, WorkspaceId,
-};
+use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, Time, UserId, WorkspaceId};
+
+pub(crate) use access::*;
 
 use crate::{
     api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user,
@@ -94,6 +94,7 @@ macro_rules! any_of {
         prop_oneof![$((Just(()), $($strategy,)*).prop_map(move |((), $($field,)*)| $value)),+]
     };
 }
+use any_of;
 
 // ---- claim
 
@@ -399,97 +400,4 @@ pub(crate) fn workspace_commands() -> impl Strategy<Value = Vec<WorkspaceCommand
     ];
     let end = select(vec![C::Delete, C::EndWithOwner]);
     vec(prop_oneof![3 => create, 20 => command, 8 => role, 1 => end], 0..30)
-}
-
-// ---- catalogue
-
-pub(crate) fn catalogue_events() -> impl Strategy<Value = Vec<CatalogueEvent>> {
-    use CatalogueEvent as E;
-    let description = option::of(changed(option::of(texts().boxed())));
-    let granted_to = option::of(changed(btree_set(roles(), 0..3)));
-    let event = any_of![
-        (permission in permission_names(), description in option::of(texts()),
-         granted_to in btree_set(roles(), 0..3)) =>
-            E::PermissionRegistered { permission, description, granted_to },
-        (permission in permission_names(), description in description, granted_to in granted_to) =>
-            E::PermissionChanged { permission, description, granted_to },
-        (permission in permission_names()) => E::PermissionWithdrawn { permission },
-    ];
-    vec(event, 0..20)
-}
-
-pub(crate) fn catalogue_commands() -> impl Strategy<Value = Vec<CatalogueCommand>> {
-    use CatalogueCommand as C;
-    let command = any_of![
-        (permission in permission_names(), description in option::of(texts()),
-         granted_to in btree_set(roles(), 0..3)) =>
-            C::Register { permission, description, granted_to },
-        (permission in permission_names()) => C::Withdraw { permission },
-    ];
-    vec(command, 0..20)
-}
-
-/// One that the rules could have led to.
-pub(crate) fn catalogues() -> impl Strategy<Value = Catalogue> {
-    let names = select(vec!["reports:read", "reports:export", "crm:read"]).prop_map(permission);
-    let granted_to = btree_set(select(vec![Role::Member, Role::Moderator]), 0..3);
-    let entry = granted_to.prop_map(|granted_to| Entry { description: None, granted_to });
-    vec((names, entry), 0..4).prop_map(Catalogue::from_entries)
-}
-
-/// What anybody may come to hold: by a built-in role, by a list, or by being the owner.
-pub(crate) fn rights_of_any_kind() -> impl Strategy<Value = Rights> {
-    any_of![
-        () => Rights::all(),
-        (role in select(Role::BUILT_IN.to_vec()), catalogue in catalogues()) =>
-            Rights::of_built_in(&role, &catalogue),
-        (names in permission_sets()) => Rights::of_names(&names),
-        (names in permission_sets()) => Rights::of_names(&names),
-    ]
-}
-
-// ---- API key
-
-fn secrets() -> impl Strategy<Value = Secret> {
-    (1..5u32).prop_map(|n| Secret { hash: format!("hash{n}"), hint: format!("tnk_{n}") })
-}
-
-fn networks() -> impl Strategy<Value = String> {
-    select(vec!["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64"]).prop_map(str::to_owned)
-}
-
-pub(crate) fn api_key_events() -> impl Strategy<Value = Vec<ApiKeyEvent>> {
-    use ApiKeyEvent as E;
-    let event = any_of![
-        (key_id in api_keys(), name in texts(), secret in secrets(), permissions in permission_sets(),
-         expires_at in option::of(times()), networks in vec(networks(), 0..3), created_by in option::of(users()),
-         created_at in times()) =>
-            E::ApiKeyCreated {
-                key_id, name, hash: secret.hash, hint: secret.hint, permissions, expires_at, networks, created_by,
-                created_at,
-            },
-        (secret in secrets(), overlap_until in times()) =>
-            E::ApiKeyRotated { hash: secret.hash, hint: secret.hint, overlap_until },
-        (network in networks()) => E::ApiKeyUsedFromNewNetwork { network },
-        () => E::ApiKeyRevoked,
-    ];
-    vec(event, 0..20)
-}
-
-pub(crate) fn api_key_commands() -> impl Strategy<Value = Vec<ApiKeyCommand>> {
-    use ApiKeyCommand as C;
-    let overlaps =
-        select(vec![-days(1), TimeDelta::zero(), minutes(2), MAX_OVERLAP, days(31), TimeDelta::MAX]);
-    let create = any_of![
-        (name in texts(), secret in secrets(), permissions in permission_sets(), expires_at in option::of(times()),
-         networks in vec(networks(), 0..3), created_by in option::of(users()), now in times()) =>
-            C::Create {
-                key_id: api_key_id(1), name, secret, permissions, expires_at, networks, created_by, now,
-            },
-    ];
-    let command = any_of![
-        (secret in secrets(), overlap in overlaps, now in times()) => C::Rotate { secret, overlap, now },
-        (network in networks()) => C::NoteNetwork { network },
-    ];
-    vec(prop_oneof![3 => create, 8 => command, 1 => Just(C::Revoke)], 0..20)
 }

@@ -125,6 +125,10 @@ async fn compare(db: &Database, history: &History) {
         assert!(entries.iter().all(|entry| !entry.changes.to_string().contains("hash")), "no code's hash");
         tx.close().await.unwrap();
     }
+    compare_users(db, history).await;
+}
+
+async fn compare_users(db: &Database, history: &History) {
     for (user, state) in &history.users {
         let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
         let row = users::find(&mut tx).await.unwrap().unwrap();
@@ -143,9 +147,14 @@ async fn compare(db: &Database, history: &History) {
             .memberships
             .iter()
             .filter(|((w, u), m)| u == user && m.terms().is_some() && history.workspaces[w].living().is_ok())
-            .map(|((w, _), _)| (w.0, history.workspaces[w].living().unwrap().profile.name.clone()))
+            .map(|((w, _), m)| {
+                let (workspace, details) = (&history.workspaces[w], history.workspaces[w].living().unwrap());
+                let role = workspace.effective_role(m, user).unwrap().to_string();
+                (w.0, details.profile.name.clone(), role, details.plan.clone())
+            })
             .collect();
-        let mut found: Vec<_> = lines.into_iter().map(|line| (line.workspace_id, line.name)).collect();
+        let mut found: Vec<_> =
+            lines.into_iter().map(|line| (line.workspace_id, line.name, line.role, line.plan)).collect();
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "the switcher of {user}");

@@ -8,7 +8,9 @@ use tenure_aggregates::catalogue::CatalogueCommand as CC;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::MembershipCommand as MC;
 use tenure_aggregates::workspace::{RoleDefinition, WorkspaceCommand as WC};
-use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, UserId, WorkspaceId};
+use tenure_aggregates::{
+    ApiKeyId, Invitation, InvitationId, PermissionName, Role, RoleName, UserId, WorkspaceId,
+};
 
 use super::super::history::History;
 
@@ -34,29 +36,27 @@ impl History {
 
     pub fn something_with_role(&mut self, workspace: WorkspaceId) {
         let role = RoleName::parse(ROLES[self.below(3)]).unwrap();
-        if self.below(3) > 0 {
+        if self.below(2) > 0 {
             let description = (self.below(2) == 0).then(|| format!("{role}, {}", self.below(9)));
             let definition = RoleDefinition { description, permissions: self.permissions() };
             return self.workspace(workspace, WC::DefineRole { role, definition });
         }
-        let replacement = (self.below(3) > 0).then(|| self.any_role(workspace));
+        let promised = self.promised(workspace);
+        let role = self.pick(&promised).map_or(role, |(_, promised)| promised);
+        let replacement = (self.below(4) > 0).then(|| self.any_role(workspace));
         self.delete_role(workspace, &role, replacement);
     }
 
     /// As the command does it: whoever holds the role, or is invited to it, gets the replacement.
     fn delete_role(&mut self, workspace: WorkspaceId, role: &RoleName, replacement: Option<Role>) {
-        let holds = |held: Option<&Role>| held.and_then(Role::custom) == Some(role);
         let members: Vec<UserId> = (self.memberships.iter())
-            .filter(|(key, membership)| key.0 == workspace && holds(membership.role()))
+            .filter(|(key, membership)| {
+                key.0 == workspace && membership.role().and_then(Role::custom) == Some(role)
+            })
             .map(|(key, _)| key.1.clone())
             .collect();
-        let invitations: Vec<InvitationId> = (self.invitations.iter())
-            .filter(|(key, invitation)| {
-                let open = matches!(invitation.status(self.now), "pending" | "expired");
-                key.0 == workspace && open && holds(invitation.offer().map(|offer| &offer.role))
-            })
-            .map(|(key, _)| key.1)
-            .collect();
+        let promised = self.promised(workspace).into_iter().filter(|(_, promised)| promised == role);
+        let invitations: Vec<InvitationId> = promised.map(|(invitation, _)| invitation).collect();
         let in_use = !(members.is_empty() && invitations.is_empty());
         let before = self.head();
         let delete = WC::DeleteRole { role: role.clone(), replacement: replacement.clone(), in_use };
@@ -68,6 +68,15 @@ impl History {
         for invitation in invitations {
             self.invitation(workspace, invitation, IC::ChangeRole { role: role.clone() });
         }
+    }
+
+    /// The open invitations to roles of the workspace's own.
+    fn promised(&self, workspace: WorkspaceId) -> Vec<(InvitationId, RoleName)> {
+        let open = self.invitations.iter().filter(|(key, invitation)| {
+            key.0 == workspace && matches!(invitation.status(self.now), "pending" | "expired")
+        });
+        let role = |state: &Invitation| state.offer()?.role.custom().cloned();
+        open.filter_map(|(key, invitation)| Some((key.1, role(invitation)?))).collect()
     }
 
     pub fn something_with_api_key(&mut self, workspace: WorkspaceId, user: &UserId) {
@@ -110,5 +119,29 @@ impl History {
         let roles = [Role::Member, Role::Moderator].into_iter();
         let granted_to = roles.filter(|_| self.below(2) == 0).collect();
         self.register(CC::Register { permission, description, granted_to });
+    }
+}
+
+// Else what is held against them would be empty.
+#[test]
+fn everything_happens_in_random_histories() {
+    let histories = (11..=14).map(|seed| History::of(seed, 600));
+    let types: BTreeSet<String> =
+        histories.flat_map(|history| history.events).map(|event| event.event_type).collect();
+    for event in [
+        "ApiKeyCreated",
+        "ApiKeyRevoked",
+        "ApiKeyRotated",
+        "ApiKeyUsedFromNewNetwork",
+        "InvitationRoleChanged",
+        "PermissionChanged",
+        "PermissionRegistered",
+        "PermissionWithdrawn",
+        "RoleChanged",
+        "RoleDefined",
+        "RoleDeleted",
+        "WorkspacePlanChanged",
+    ] {
+        assert!(types.contains(event), "no {event} in {types:?}");
     }
 }
