@@ -11,6 +11,9 @@ use uuid::Uuid;
 /// Under it, a user's personal workspace id is the version 5 UUID of the user id.
 const PERSONAL_WORKSPACES: Uuid = Uuid::from_u128(0x7465_6e75_7265_5370_8000_7065_7273_6f6e);
 
+/// The workspace in which what belongs to no workspace is kept: the operator's own settings. Nobody is a member.
+const INSTALLATION: Uuid = Uuid::from_u128(0x7465_6e75_7265_5370_8000_6f70_6572_6174);
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -45,7 +48,17 @@ uuid_id!(
     MembershipId
 );
 
+uuid_id!(
+    /// A workspace's API key.
+    ApiKeyId
+);
+
 impl WorkspaceId {
+    /// Where the operator's own settings are kept.
+    pub fn installation() -> Self {
+        Self(INSTALLATION)
+    }
+
     /// The personal workspace of a user. It is also the id of the user's own stream.
     pub fn personal(user: &UserId) -> Self {
         Self(Uuid::new_v5(&PERSONAL_WORKSPACES, user.as_str().as_bytes()))

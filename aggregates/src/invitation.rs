@@ -6,7 +6,7 @@ use strum::IntoStaticStr;
 
 use crate::Time;
 use crate::adapter::aggregate;
-use crate::event::Refused;
+use crate::event::{Changed, Refused};
 use crate::ids::{InvitationId, UserId};
 use crate::role::Role;
 use crate::user::Profile;
@@ -47,6 +47,10 @@ pub enum InvitationEvent {
     },
     InvitationDeclined,
     InvitationRevoked,
+    /// The role it was for is no more.
+    InvitationRoleChanged {
+        role: Changed<Role>,
+    },
 }
 
 // ---- State
@@ -114,6 +118,9 @@ impl Invitation {
             }
             (Self::Pending(offer), E::InvitationDeclined) => Self::Declined(offer),
             (Self::Pending(offer), E::InvitationRevoked) => Self::Revoked(offer),
+            (Self::Pending(offer), E::InvitationRoleChanged { role }) => {
+                Self::Pending(Offer { role: role.to, ..offer })
+            }
             (state, _) => state,
         }
     }
@@ -140,6 +147,10 @@ pub enum InvitationCommand {
     },
     Revoke {
         now: Time,
+    },
+    /// Puts another role in the place of the one that was offered.
+    ChangeRole {
+        role: Role,
     },
     /// `generation` is the token's; `profile` is the accepting user as recorded now.
     Accept {
@@ -193,6 +204,11 @@ impl Invitation {
                 Self::Revoked(_) => Ok(vec![]),
                 Self::Missing | Self::Accepted { .. } | Self::Declined(_) => Err(self.not_pending()),
             },
+            C::ChangeRole { role } => {
+                let Self::Pending(offer) = self else { return Err(self.not_pending()) };
+                let change = Changed::between(offer.role.clone(), role);
+                Ok(change.map(|role| E::InvitationRoleChanged { role }).into_iter().collect())
+            }
             C::Accept { generation, profile, now } => {
                 let offer = self.redeemable(generation)?;
                 offer.require_addressee(&profile)?;

@@ -1,9 +1,9 @@
 //! The tenancy rules of Tenure.
 //!
 //! # Layout
-//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`claim`]), each read top to
-//!   bottom: Event, State, evolve, Command, decide, Refusal
-//! - [`role`]: roles, permissions and which role holds which
+//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`api_key`], [`catalogue`],
+//!   [`claim`]), each read top to bottom: Event, State, evolve, Command, decide, Refusal
+//! - [`permission`], [`role`], [`rights`]: what can be allowed, which role allows it, and sets of it
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
 //! - [`ids`]: identifiers and how the derived ones are derived
@@ -12,24 +12,32 @@
 //! Nothing in this crate does I/O, reads a clock or draws a random number.
 
 pub mod adapter;
+pub mod api_key;
 pub mod authority;
+pub mod catalogue;
 pub mod claim;
 pub mod event;
 pub mod ids;
 pub mod invitation;
 pub mod membership;
+pub mod permission;
+pub mod rights;
 pub mod role;
 pub mod user;
 pub mod values;
 pub mod workspace;
 
+pub use api_key::ApiKey;
 pub use authority::Authority;
+pub use catalogue::Catalogue;
 pub use claim::Claim;
 pub use event::{Changed, Refused};
-pub use ids::{InvitationId, MembershipId, UserId, WorkspaceId};
+pub use ids::{ApiKeyId, InvitationId, MembershipId, UserId, WorkspaceId};
 pub use invitation::Invitation;
 pub use membership::Membership;
-pub use role::{Permission, Role};
+pub use permission::{Permission, PermissionName};
+pub use rights::Rights;
+pub use role::{Role, RoleName};
 pub use user::User;
 pub use workspace::Workspace;
 

@@ -108,8 +108,8 @@ impl Membership {
         }
     }
 
-    pub fn role(&self) -> Option<Role> {
-        self.terms().map(|terms| terms.role)
+    pub fn role(&self) -> Option<&Role> {
+        self.terms().map(|terms| &terms.role)
     }
 
     /// Whether a seat of the workspace is taken; one that has run out frees its seat when its end is recorded.
@@ -223,7 +223,8 @@ impl Membership {
                 if owner != (role == Role::Owner) {
                     return Err(Refusal::OwnerRequired);
                 }
-                let role = Changed::between(if owner { Role::Owner } else { terms.role.unowned() }, role);
+                let held = if owner { Role::Owner } else { terms.role.clone().unowned() };
+                let role = Changed::between(held, role);
                 Ok(role
                     .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })
                     .into_iter()
@@ -251,14 +252,14 @@ impl Membership {
                 if let Some(expires_at) = Changed::between(terms.expires_at, None) {
                     events.push(E::MembershipExpiryChanged { user_id: terms.user_id.clone(), expires_at });
                 }
-                if let Some(role) = Changed::between(terms.role, Role::Owner) {
+                if let Some(role) = Changed::between(terms.role.clone(), Role::Owner) {
                     events.push(E::MembershipRoleChanged { user_id: terms.user_id.clone(), role });
                 }
                 Ok(events)
             }
             C::Uncrown => {
                 let terms = self.active()?;
-                let role = Changed::between(terms.role, terms.role.unowned());
+                let role = Changed::between(terms.role.clone(), terms.role.clone().unowned());
                 Ok(role
                     .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })
                     .into_iter()

@@ -1,5 +1,9 @@
 //! A workspace: the tenant boundary, with its profile, its one owner, its plan settings and its invite code.
 
+mod roles;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -7,13 +11,17 @@ use crate::Time;
 use crate::adapter::aggregate;
 use crate::event::{Changed, Refused};
 use crate::ids::UserId;
-use crate::role::Role;
+use crate::role::{Role, RoleName};
 use crate::values::Slug;
 
 /// Seats of a team workspace when its plan says nothing.
 pub const TEAM_SEATS: u32 = 5;
 /// Seats of a personal workspace: its user. An operator who raises this opens it to others.
 pub const PERSONAL_SEATS: u32 = 1;
+/// The plan of a workspace that nobody has put on another.
+pub const DEFAULT_PLAN: &str = "free";
+
+pub use roles::{CustomRole, MAX_ROLES, RoleChange, RoleDefinition};
 
 // ---- Event
 
@@ -32,6 +40,9 @@ pub enum WorkspaceEvent {
     WorkspaceProfileChanged(ProfileChange),
     WorkspaceSeatsLimitChanged {
         seats_limit: Changed<u32>,
+    },
+    WorkspacePlanChanged {
+        plan: Changed<String>,
     },
     WorkspaceOwnershipTransferred {
         owner_id: Changed<UserId>,
@@ -59,6 +70,21 @@ pub enum WorkspaceEvent {
     },
     InviteCodeDisabled {
         generation: u32,
+    },
+    RoleDefined {
+        role: RoleName,
+        #[serde(flatten)]
+        definition: CustomRole,
+    },
+    RoleChanged {
+        role: RoleName,
+        #[serde(flatten)]
+        change: RoleChange,
+    },
+    /// Whoever held it holds the replacement from here on, by events of their own.
+    RoleDeleted {
+        role: RoleName,
+        replacement: Option<Role>,
     },
 }
 
@@ -177,12 +203,38 @@ pub struct Details {
     pub owner_id: UserId,
     pub profile: Profile,
     pub seats_limit: u32,
+    pub plan: String,
     pub suspension: Option<Suspension>,
     pub archived: bool,
     pub created_at: Time,
     pub invite_code: Option<InviteCode>,
     /// Of the last invite code there was; the next one is one more.
     pub code_generation: u32,
+    /// The workspace's own roles.
+    pub roles: BTreeMap<RoleName, CustomRole>,
+}
+
+/// What a living workspace is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Status {
+    Active,
+    /// Read-only until resumed; billing goes on.
+    Suspended,
+    /// Read-only until restored.
+    Archived,
+}
+
+impl Status {
+    /// Whether a permission can be used at all in a workspace of this status, whoever holds it.
+    pub fn permits(self, permission: &str) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Suspended => crate::permission::reads(permission) || permission == "billing:manage",
+            Self::Archived => crate::permission::reads(permission) || permission == "workspace:delete",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -261,11 +313,13 @@ impl Workspace {
                     owner_id,
                     profile,
                     seats_limit,
+                    plan: DEFAULT_PLAN.to_owned(),
                     suspension: None,
                     archived: false,
                     created_at,
                     invite_code: None,
                     code_generation: 0,
+                    roles: BTreeMap::new(),
                 })
             }
             (Self::Living(_), E::WorkspaceDeleted { .. }) => Self::Deleted,
@@ -276,11 +330,20 @@ impl Workspace {
 }
 
 impl Details {
+    pub fn status(&self) -> Status {
+        match (self.suspension.is_some(), self.archived) {
+            (true, _) => Status::Suspended,
+            (false, true) => Status::Archived,
+            (false, false) => Status::Active,
+        }
+    }
+
     fn evolve(mut self, event: WorkspaceEvent) -> Self {
         use WorkspaceEvent as E;
         match event {
             E::WorkspaceProfileChanged(change) => self.profile.apply(change),
             E::WorkspaceSeatsLimitChanged { seats_limit } => self.seats_limit = seats_limit.to,
+            E::WorkspacePlanChanged { plan } => self.plan = plan.to,
             E::WorkspaceOwnershipTransferred { owner_id } => self.owner_id = owner_id.to,
             E::WorkspaceSuspended { reason, since } => self.suspension = Some(Suspension { reason, since }),
             E::WorkspaceResumed { .. } => self.suspension = None,
@@ -292,6 +355,9 @@ impl Details {
                     Some(InviteCode { generation, hash, role, max_uses, expires_at, issued_by });
             }
             E::InviteCodeDisabled { .. } => self.invite_code = None,
+            E::RoleDefined { .. } | E::RoleChanged { .. } | E::RoleDeleted { .. } => {
+                self.evolve_roles(event);
+            }
             E::WorkspaceCreated { .. } | E::WorkspaceDeleted { .. } => {}
         }
         self
@@ -314,6 +380,9 @@ pub enum WorkspaceCommand {
     },
     ChangeSeatsLimit {
         limit: u32,
+    },
+    ChangePlan {
+        plan: String,
     },
     /// The caller makes sure that `to` is an active member.
     TransferOwnership {
@@ -340,6 +409,17 @@ pub enum WorkspaceCommand {
         now: Time,
     },
     DisableInviteCode,
+    /// Defines a role of the workspace's own, or brings it to what is given.
+    DefineRole {
+        role: RoleName,
+        definition: RoleDefinition,
+    },
+    /// The caller says whether anybody holds the role, or is promised it.
+    DeleteRole {
+        role: RoleName,
+        replacement: Option<Role>,
+        in_use: bool,
+    },
 }
 
 // ---- decide
@@ -373,6 +453,15 @@ impl Workspace {
                     .map(|seats_limit| E::WorkspaceSeatsLimitChanged { seats_limit })
                     .into_iter()
                     .collect())
+            }
+            C::ChangePlan { plan } => {
+                let details = self.living()?;
+                let change = Changed::between(details.plan.clone(), plan);
+                Ok(change.map(|plan| E::WorkspacePlanChanged { plan }).into_iter().collect())
+            }
+            C::DefineRole { role, definition } => self.writable()?.define_role(role, definition),
+            C::DeleteRole { role, replacement, in_use } => {
+                self.writable()?.delete_role(role, replacement, in_use)
             }
             C::TransferOwnership { to } => {
                 let details = self.writable()?;
@@ -468,6 +557,16 @@ pub enum Refusal {
     ExpiryPast,
     #[error("A workspace has at least one seat, its owner's.")]
     SeatsLimitZero,
+    #[error("There is no such role in this workspace.")]
+    RoleNotFound,
+    #[error("There is no role {0} in this workspace.")]
+    RoleUnknown(RoleName),
+    #[error("A workspace has at most {MAX_ROLES} roles of its own.")]
+    TooManyRoles,
+    #[error("Somebody holds this role or is invited to it: say which role replaces it.")]
+    RoleInUse,
+    #[error("A role cannot replace itself, and nobody becomes owner by replacement.")]
+    ReplacementUnfit,
 }
 
 impl Refused for Refusal {
@@ -480,7 +579,12 @@ impl Refused for Refusal {
             Self::Personal => "personal_workspace",
             Self::OwnerRequired => "owner_required",
             Self::CodeInvalid => "token_invalid",
-            Self::ExpiryPast | Self::SeatsLimitZero => "validation_failed",
+            Self::RoleNotFound => "not_found",
+            Self::TooManyRoles => "too_many_roles",
+            Self::RoleInUse => "role_in_use",
+            Self::ExpiryPast | Self::SeatsLimitZero | Self::RoleUnknown(_) | Self::ReplacementUnfit => {
+                "validation_failed"
+            }
         }
     }
 
@@ -488,6 +592,8 @@ impl Refused for Refusal {
         match self {
             Self::ExpiryPast => Some("/expires_at"),
             Self::SeatsLimitZero => Some("/seats/limit"),
+            Self::RoleUnknown(_) => Some("/role"),
+            Self::ReplacementUnfit => Some("replacement"),
             _ => None,
         }
     }

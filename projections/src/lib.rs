@@ -1,8 +1,8 @@
 //! The read models of Tenure: events in, tables out, and the reads on them.
 //!
 //! # Layout
-//! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`audit_log`]): its rows, its
-//!   reads, and its fold (in a file `fold` below it where both together would be long)
+//! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`permissions`],
+//!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
 //! - [`history`]: a workspace's events themselves
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
 //! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
@@ -14,10 +14,12 @@
 //!
 //! Nothing in this crate polls, listens or keeps a checkpoint: that is the projector's.
 
+pub mod api_keys;
 pub mod audit_log;
 pub mod history;
 pub mod invitations;
 pub mod members;
+pub mod permissions;
 pub mod projection;
 pub mod recorded;
 mod rows;

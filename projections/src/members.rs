@@ -3,7 +3,9 @@
 mod fold;
 
 use sqlx::PgPool;
-use tenure_aggregates::{Role, Time, WorkspaceId};
+use sqlx::types::Json;
+use tenure_aggregates::workspace::CustomRole;
+use tenure_aggregates::{Catalogue, Rights, Role, Time, WorkspaceId};
 use uuid::Uuid;
 
 use crate::TenantTx;
@@ -104,13 +106,24 @@ pub struct Standing {
     pub expires_at: Option<Time>,
     pub workspace_suspended: bool,
     pub workspace_archived: bool,
+    /// What the role allows, where it is one of the workspace's own.
+    pub custom: Option<CustomRole>,
 }
 
 impl Standing {
     /// The role, if the membership counts at that instant.
-    pub fn active_role(&self, now: Time) -> Option<Role> {
+    pub fn active_role(&self, now: Time) -> Option<&Role> {
         let over = self.expires_at.is_some_and(|end| end <= now);
-        self.role.filter(|_| !self.deactivated && !over)
+        self.role.as_ref().filter(|_| !self.deactivated && !over)
+    }
+
+    /// What the member may do at that instant.
+    pub fn rights(&self, catalogue: &Catalogue, now: Time) -> Rights {
+        match (self.active_role(now), &self.custom) {
+            (Some(Role::Custom(_)), Some(role)) => Rights::of_names(&role.permissions),
+            (Some(role), _) => Rights::of_built_in(role, catalogue),
+            (None, _) => Rights::default(),
+        }
     }
 }
 
@@ -120,7 +133,8 @@ pub async fn standing(tx: &mut TenantTx, user_id: &str) -> Result<Option<Standin
     let row = sqlx::query!(
         r#"select m.role as "role?", coalesce(m.is_owner, false) as "is_owner!",
                   coalesce(m.deactivated, false) as "deactivated!", m.expires_at as "expires_at?",
-                  w.suspended_since is not null as "suspended!", w.archived
+                  w.suspended_since is not null as "suspended!", w.archived,
+                  w.roles -> m.role as "custom: Json<CustomRole>"
            from workspaces w
            left join members m on m.workspace_id = w.workspace_id and m.user_id = $2
            where w.workspace_id = $1"#,
@@ -138,6 +152,7 @@ pub async fn standing(tx: &mut TenantTx, user_id: &str) -> Result<Option<Standin
             expires_at: row.expires_at,
             workspace_suspended: row.suspended,
             workspace_archived: row.archived,
+            custom: row.custom.map(|Json(role)| role),
         })
     })
     .transpose()

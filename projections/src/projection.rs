@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use crate::recorded::Recorded;
 use crate::{
-    audit_log::AuditLog, invitations::Invitations, members::Members, users::Users, workspaces::Workspaces,
+    api_keys::ApiKeys, audit_log::AuditLog, invitations::Invitations, members::Members,
+    permissions::Permissions, users::Users, workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -53,11 +54,13 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 5] = [
+pub static ALL: [Registered; 7] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
     Registered::of::<Users>(),
+    Registered::of::<Permissions>(),
+    Registered::of::<ApiKeys>(),
     Registered::of::<AuditLog>(),
 ];
 

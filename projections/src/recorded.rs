@@ -2,13 +2,17 @@
 
 use cqrs_es::Aggregate;
 use serde::{Deserialize, Serialize};
+use tenure_aggregates::api_key::ApiKeyEvent;
+use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
-use tenure_aggregates::{Claim, Invitation, Membership, Time, User, UserId, Workspace, WorkspaceId, adapter};
+use tenure_aggregates::{
+    ApiKey, Catalogue, Claim, Invitation, Membership, Time, User, UserId, Workspace, WorkspaceId, adapter,
+};
 use uuid::Uuid;
 
 /// A row of the log, its JSON still text.
@@ -48,6 +52,8 @@ pub enum Event {
     Workspace(WorkspaceEvent),
     Membership(MembershipEvent),
     Invitation(InvitationEvent),
+    ApiKey(ApiKeyEvent),
+    Catalogue(CatalogueEvent),
     Claim(ClaimEvent),
 }
 
@@ -58,6 +64,9 @@ pub struct Metadata {
     pub actor_type: ActorType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
+    /// What was commanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The service that acted for the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
@@ -77,6 +86,7 @@ pub struct Metadata {
 #[serde(rename_all = "snake_case")]
 pub enum ActorType {
     User,
+    ApiKey,
     Service,
     System,
 }
@@ -85,6 +95,7 @@ impl ActorType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::ApiKey => "api_key",
             Self::Service => "service",
             Self::System => "system",
         }
@@ -137,6 +148,8 @@ impl Event {
             Workspace::TYPE => serde_json::from_str(payload).map(Self::Workspace),
             Membership::TYPE => serde_json::from_str(payload).map(Self::Membership),
             Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
+            ApiKey::TYPE => serde_json::from_str(payload).map(Self::ApiKey),
+            Catalogue::TYPE => serde_json::from_str(payload).map(Self::Catalogue),
             Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
             other => return Err(format!("unknown aggregate type {other}")),
         };
@@ -149,6 +162,8 @@ impl Event {
             Self::Workspace(_) => Workspace::TYPE,
             Self::Membership(_) => Membership::TYPE,
             Self::Invitation(_) => Invitation::TYPE,
+            Self::ApiKey(_) => ApiKey::TYPE,
+            Self::Catalogue(_) => Catalogue::TYPE,
             Self::Claim(_) => Claim::TYPE,
         }
     }
@@ -160,6 +175,8 @@ impl Event {
             Self::Workspace(event) => event.name(),
             Self::Membership(event) => event.name(),
             Self::Invitation(event) => event.name(),
+            Self::ApiKey(event) => event.name(),
+            Self::Catalogue(event) => event.name(),
             Self::Claim(event) => event.name(),
         }
     }

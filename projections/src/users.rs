@@ -65,6 +65,7 @@ pub struct SwitcherRow {
     pub slug: Option<String>,
     pub suspended: bool,
     pub archived: bool,
+    pub plan: String,
     pub role: String,
     pub is_owner: bool,
     /// The membership's: active, deactivated or expired.
@@ -79,7 +80,7 @@ pub async fn workspaces_of(tx: &mut TenantTx, now: Time) -> Result<Vec<SwitcherR
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_as!(
         SwitcherRow,
-        r#"select member_of as workspace_id, kind, name, slug, suspended, archived, role, is_owner,
+        r#"select member_of as workspace_id, kind, name, slug, suspended, archived, plan, role, is_owner,
                   case when expires_at <= $2 then 'expired' when deactivated then 'deactivated'
                        else 'active' end as "status!",
                   joined_at, expires_at, last_used_at

@@ -3,12 +3,19 @@
 mod fold;
 mod write;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use sqlx::types::Json;
 use tenure_aggregates::Time;
+use tenure_aggregates::workspace::CustomRole;
 use uuid::Uuid;
 
 use crate::TenantTx;
 pub use fold::Workspaces;
+
+/// A workspace's own roles, by name.
+pub type Roles = BTreeMap<String, CustomRole>;
 
 /// A living workspace.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +34,9 @@ pub struct Workspace {
     pub suspended_since: Option<Time>,
     pub suspension_reason: Option<String>,
     pub archived: bool,
+    pub plan: String,
+    /// The workspace's own roles.
+    pub roles: Json<Roles>,
     pub seats_used: i32,
     pub seats_limit: i32,
     /// None when there is no invite code; the code itself is nowhere.
@@ -58,10 +68,10 @@ pub async fn find(tx: &mut TenantTx) -> Result<Option<Workspace>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_as!(
         Workspace,
-        "select workspace_id, kind, name, slug, description, image_url, website, phone, social, owner_id,
-                suspended_since, suspension_reason, archived, seats_used, seats_limit, code_generation, code_role,
-                code_max_uses, code_uses, code_expires_at, code_issued_at, sequence, created_at, updated_at
-         from workspaces where workspace_id = $1",
+        r#"select workspace_id, kind, name, slug, description, image_url, website, phone, social, owner_id,
+                suspended_since, suspension_reason, archived, plan, roles as "roles: Json<Roles>", seats_used,
+                seats_limit, code_generation, code_role, code_max_uses, code_uses, code_expires_at, code_issued_at, sequence, created_at, updated_at
+         from workspaces where workspace_id = $1"#,
         workspace
     )
     .fetch_optional(tx.connection())

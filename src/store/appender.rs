@@ -32,6 +32,8 @@ pub struct Append {
     pub now: Time,
     /// Every stream that was read, with the sequence seen. 0 = must not exist.
     pub reads: Vec<(StreamKey, i64)>,
+    /// A workspace whose history must still end at this `workspace_seq`.
+    pub untouched: Option<(Uuid, i64)>,
     pub events: Vec<NewEvent>,
     pub counters: Vec<CounterMove>,
     pub key: Option<NewKey>,
@@ -88,6 +90,7 @@ impl Append {
             read_at,
             now,
             reads: Vec::with_capacity(4),
+            untouched: None,
             events: Vec::with_capacity(4),
             counters: Vec::new(),
             key: None,

@@ -204,6 +204,11 @@ impl Overlay<'_> {
             }
         }
         let mut touched: Vec<(Uuid, WorkspaceHead)> = Vec::with_capacity(2);
+        if let Some((workspace, seq)) = append.untouched
+            && self.head(&mut touched, workspace).seq != seq
+        {
+            return Err(Verdict::Moved(StreamKey::of::<Workspace>(&workspace.to_string())));
+        }
         for counters in &append.counters {
             let head = self.head(&mut touched, counters.workspace);
             if counters.code_reset {

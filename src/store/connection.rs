@@ -115,7 +115,8 @@ impl Connection {
             for job in jobs {
                 let events = job.append.events.iter().map(|event| event.workspace);
                 let counters = job.append.counters.iter().map(|counters| counters.workspace);
-                for workspace in events.chain(counters) {
+                let untouched = job.append.untouched.iter().map(|(workspace, _)| *workspace);
+                for workspace in events.chain(counters).chain(untouched) {
                     if inner.workspaces.get(&workspace).is_none() && !creates(&job.append, workspace) {
                         unknown.insert(workspace);
                     }

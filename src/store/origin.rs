@@ -1,12 +1,14 @@
 //! Who caused an event, and through what: the metadata of every event of a command.
 
 use serde::Serialize;
-use tenure_aggregates::{UserId, WorkspaceId};
+use tenure_aggregates::{ApiKeyId, UserId, WorkspaceId};
 
 /// Who did it, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Actor {
     User(UserId),
+    /// A workspace's own key: it sees that workspace, and no other.
+    ApiKey { id: ApiKeyId, workspace: WorkspaceId },
     /// A holder of the operator key, acting for nobody else.
     Service,
     /// A rule of Tenure itself (an expiry that has come).
@@ -34,7 +36,8 @@ struct Metadata<'a> {
     workspace_id: WorkspaceId,
     actor_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    actor_id: Option<&'a str>,
+    actor_id: Option<String>,
+    command: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +61,7 @@ impl Origin {
     pub fn user(&self) -> Option<&UserId> {
         match &self.actor {
             Some(Actor::User(user)) => Some(user),
-            Some(Actor::Service | Actor::System) | None => None,
+            Some(Actor::ApiKey { .. } | Actor::Service | Actor::System) | None => None,
         }
     }
 
@@ -66,22 +69,29 @@ impl Origin {
     pub fn principal(&self) -> String {
         match &self.actor {
             Some(Actor::User(user)) => format!("user:{user}"),
+            Some(Actor::ApiKey { id, .. }) => format!("api_key:{id}"),
             Some(Actor::Service) => "service".to_owned(),
             Some(Actor::System) | None => "system".to_owned(),
         }
     }
 
-    /// The flat JSON object stored beside an event of `workspace`.
-    pub fn metadata(&self, workspace_id: WorkspaceId) -> Result<String, serde_json::Error> {
+    /// The flat JSON object stored beside an event of `workspace` that `command` led to.
+    pub fn metadata(
+        &self,
+        workspace_id: WorkspaceId,
+        command: &'static str,
+    ) -> Result<String, serde_json::Error> {
         let (actor_type, actor_id) = match &self.actor {
-            Some(Actor::User(user)) => ("user", Some(user.as_str())),
-            Some(Actor::Service) => ("service", Some(OPERATOR)),
+            Some(Actor::User(user)) => ("user", Some(user.to_string())),
+            Some(Actor::ApiKey { id, .. }) => ("api_key", Some(id.to_string())),
+            Some(Actor::Service) => ("service", Some(OPERATOR.to_owned())),
             Some(Actor::System) | None => ("system", None),
         };
         serde_json::to_string(&Metadata {
             workspace_id,
             actor_type,
             actor_id,
+            command,
             via: self.via.as_deref(),
             request_id: self.request_id.as_deref(),
             correlation_id: self.correlation_id.as_deref(),

@@ -15,7 +15,7 @@ use super::error::{Failure, Refusal, StoreError};
 use super::idempotency::{self, RequestKey};
 use super::origin::Origin;
 use super::stream::StreamKey;
-use super::unit_of_work::{Committed, UnitOfWork};
+use super::unit_of_work::{Committed, Mode, UnitOfWork};
 
 /// How often a command is decided before its client is told that others keep getting in the way.
 const ATTEMPTS: u32 = 12;
@@ -24,6 +24,9 @@ const LINES: usize = 1024;
 
 /// One command, which may have to be decided more than once.
 pub trait Command: Send + Sync {
+    /// What the log says was commanded, beside every event it led to.
+    const NAME: &'static str;
+
     /// Decides on the state the unit loads; its last line is `unit.commit(..)`.
     fn decide(&self, unit: UnitOfWork) -> impl Future<Output = Result<Committed, Failure>> + Send;
 }
@@ -81,8 +84,8 @@ impl Store {
         let mut use_cache = true;
         let mut in_line: Option<(StreamKey, MutexGuard<'_, ()>)> = None;
         for attempt in 0..ATTEMPTS {
-            let unit =
-                UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), use_cache, in_line.is_some());
+            let mode = Mode { command: C::NAME, use_cache, in_line: in_line.is_some() };
+            let unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode);
             let used_cache = unit.used_cache();
             match command.decide(unit).await {
                 Ok(committed) => return Ok(Done { committed, replayed: false, refusal: None }),

@@ -16,8 +16,16 @@ impl StreamKey {
     /// A stream another process wrote; `None` for a type this build does not know, which nothing here can have read.
     pub fn known(aggregate_type: &str, id: &str) -> Option<Self> {
         use cqrs_es::Aggregate;
-        use tenure_aggregates::{Claim, Invitation, Membership, User, Workspace};
-        let types = [User::TYPE, Workspace::TYPE, Membership::TYPE, Invitation::TYPE, Claim::TYPE];
+        use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, User, Workspace};
+        let types = [
+            User::TYPE,
+            Workspace::TYPE,
+            Membership::TYPE,
+            Invitation::TYPE,
+            ApiKey::TYPE,
+            Catalogue::TYPE,
+            Claim::TYPE,
+        ];
         let aggregate_type = types.into_iter().find(|known| *known == aggregate_type)?;
         Some(Self { aggregate_type, id: id.into() })
     }

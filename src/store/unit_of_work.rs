@@ -28,14 +28,22 @@ pub struct UnitOfWork {
     origin: Arc<Origin>,
     key: Option<Arc<RequestKey>>,
     now: Time,
-    /// Whether states kept in this process may be used, or everything is read from the database.
-    use_cache: bool,
-    /// Whether this attempt has stood in line for a contended stream.
-    in_line: bool,
+    mode: Mode,
     used_cache: Arc<AtomicBool>,
     /// Streams known to be new.
     begun: Vec<StreamKey>,
     append: Append,
+}
+
+/// How one attempt at a command is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mode {
+    /// The command's name.
+    pub command: &'static str,
+    /// Whether states kept in this process may be used, or everything is read from the database.
+    pub use_cache: bool,
+    /// Whether this attempt has stood in line for a contended stream.
+    pub in_line: bool,
 }
 
 /// A command that happened: where, when, and what is answered.
@@ -52,8 +60,7 @@ impl UnitOfWork {
         origin: Arc<Origin>,
         key: Option<Arc<RequestKey>>,
         now: Time,
-        use_cache: bool,
-        in_line: bool,
+        mode: Mode,
     ) -> Self {
         let append = Append::new(store.heads.position(), now);
         Self {
@@ -61,8 +68,7 @@ impl UnitOfWork {
             origin,
             key,
             now,
-            use_cache,
-            in_line,
+            mode,
             used_cache: Arc::default(),
             begun: Vec::new(),
             append,
@@ -149,7 +155,7 @@ impl UnitOfWork {
                 payload: to_json(event)?,
                 metadata: self
                     .origin
-                    .metadata(workspace)
+                    .metadata(workspace, self.mode.command)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
             });
         }
@@ -186,6 +192,12 @@ impl UnitOfWork {
         self.append.counters.push(counters);
     }
 
+    /// The commit holds only if nothing at all has happened in the workspace since its history ended at this
+    /// `workspace_seq`: for what rests on a read model and not on single streams.
+    pub fn require_untouched(&mut self, workspace: WorkspaceId, workspace_seq: i64) {
+        self.append.untouched = Some((workspace.0, workspace_seq));
+    }
+
     /// Makes everything durable at once, or nothing. `answer` is what the client is told, now and on every replay.
     pub async fn commit(mut self, answer: String) -> Result<Committed, Failure> {
         if self.append.events.is_empty() {
@@ -198,7 +210,7 @@ impl UnitOfWork {
             }
         }
         let contended = |event: &&NewEvent| self.store.queues.is_contended(&event.stream);
-        if !self.in_line
+        if !self.mode.in_line
             && let Some(event) = self.append.events.iter().find(contended)
         {
             return Err(Failure::Moved(event.stream.clone()));
@@ -226,7 +238,7 @@ impl UnitOfWork {
     }
 
     async fn look_up<A: Stream + 'static>(&mut self, key: &StreamKey) -> Result<Loaded<A>, Failure> {
-        if self.use_cache
+        if self.mode.use_cache
             && let Some(loaded) = self.store.heads.cached::<A>(key)
         {
             self.used_cache.store(true, Ordering::Relaxed);

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
+use tenure_aggregates::catalogue::CatalogueEvent;
+use tenure_aggregates::workspace::WorkspaceEvent;
 
 use super::action;
 use crate::projection::Projection;
@@ -38,7 +40,8 @@ struct Entry<'a> {
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
-const NOT_A_CHANGE: [&str; 6] = ["type", "user_id", "invitation_id", "hash", "reason", "because"];
+const NOT_A_CHANGE: [&str; 9] =
+    ["type", "user_id", "invitation_id", "key_id", "role_name", "permission", "hash", "reason", "because"];
 
 fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
     let fields = match &recorded.event {
@@ -46,6 +49,8 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
         Event::Invitation(event) => serde_json::to_value(event),
+        Event::ApiKey(event) => serde_json::to_value(event),
+        Event::Catalogue(event) => serde_json::to_value(event),
         Event::Claim(event) => serde_json::to_value(event),
     };
     let Value::Object(fields) = fields.map_err(|error| sqlx::Error::Encode(error.into()))? else {
@@ -71,11 +76,26 @@ fn target(recorded: &Recorded) -> (&'static str, String) {
         Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => {
             ("invite_code", workspace())
         }
+        Event::Workspace(
+            WorkspaceEvent::RoleDefined { role, .. }
+            | WorkspaceEvent::RoleChanged { role, .. }
+            | WorkspaceEvent::RoleDeleted { role, .. },
+        ) => ("role", role.to_string()),
         Event::Workspace(_) => ("workspace", workspace()),
         Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
         Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),
         Event::User(event) => ("user", user(event).to_owned()),
+        Event::ApiKey(_) => ("api_key", recorded.aggregate_id.clone()),
+        Event::Catalogue(event) => ("permission", permission(event).to_owned()),
         Event::Claim(_) => ("claim", recorded.aggregate_id.clone()),
+    }
+}
+
+fn permission(event: &CatalogueEvent) -> &str {
+    match event {
+        CatalogueEvent::PermissionRegistered { permission, .. }
+        | CatalogueEvent::PermissionChanged { permission, .. }
+        | CatalogueEvent::PermissionWithdrawn { permission } => permission.as_str(),
     }
 }
 
@@ -94,7 +114,16 @@ fn user(event: &tenure_aggregates::user::UserEvent) -> &str {
 fn changes(name: &str, fields: Map<String, Value>) -> Value {
     let begins = matches!(
         name,
-        "UserProvisioned" | "WorkspaceCreated" | "MembershipStarted" | "InvitationSent" | "InviteCodeIssued"
+        "UserProvisioned"
+            | "WorkspaceCreated"
+            | "MembershipStarted"
+            | "InvitationSent"
+            | "InviteCodeIssued"
+            | "RoleDefined"
+            | "PermissionRegistered"
+            | "ApiKeyCreated"
+            | "ApiKeyRotated"
+            | "ApiKeyUsedFromNewNetwork"
     );
     let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
     let change = |(field, value): (String, Value)| {

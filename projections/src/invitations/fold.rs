@@ -32,7 +32,12 @@ impl Projection for Invitations {
                     rows.forget(|(of, _)| *of == workspace);
                     ended.push(workspace);
                 }
-                Event::Workspace(_) | Event::User(_) | Event::Membership(_) | Event::Claim(_) => {}
+                Event::Workspace(_)
+                | Event::User(_)
+                | Event::Membership(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
+                | Event::Claim(_) => {}
             }
         }
         if !ended.is_empty() {
@@ -126,6 +131,7 @@ fn evolve(
         }),
         E::InvitationDeclined => status("declined"),
         E::InvitationRevoked => status("revoked"),
+        E::InvitationRoleChanged { role } => rows.change(&id, |row| row.role = role.to.to_string()),
     }
     rows.change(&id, |row| {
         row.sequence = recorded.sequence;

@@ -69,8 +69,8 @@ struct Profile {
 /// The role that counts: the owner's is owner, and a recorded `owner` of anybody else is worth an admin's.
 pub(crate) fn effective_role(recorded: &str, is_owner: bool) -> &str {
     match (is_owner, recorded) {
-        (true, _) => Role::Owner.as_str(),
-        (false, "owner") => Role::Owner.unowned().as_str(),
+        (true, _) => "owner",
+        (false, "owner") => "admin",
         (false, other) => other,
     }
 }
@@ -102,7 +102,11 @@ impl Fold {
                 Event::User(_) => {
                     profiles.insert(recorded.workspace_id.into());
                 }
-                Event::Workspace(_) | Event::Invitation(_) | Event::Claim(_) => {}
+                Event::Workspace(_)
+                | Event::Invitation(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
+                | Event::Claim(_) => {}
             }
         }
         Ok(Self {
@@ -125,7 +129,11 @@ impl Fold {
                 self.members.forget(|(of, _)| *of == workspace);
                 self.ended_workspaces.push(workspace);
             }
-            Event::Workspace(_) | Event::Invitation(_) | Event::Claim(_) => {}
+            Event::Workspace(_)
+            | Event::Invitation(_)
+            | Event::ApiKey(_)
+            | Event::Catalogue(_)
+            | Event::Claim(_) => {}
         }
     }
 

@@ -19,7 +19,7 @@ pub struct Users;
 
 impl Projection for Users {
     const NAME: &'static str = "users";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["users", "user_workspaces", "workspace_labels"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
@@ -30,7 +30,7 @@ impl Projection for Users {
                 Event::User(event) => evolve(&mut users, recorded, event),
                 Event::Workspace(event) => switcher.workspace(recorded.workspace_id, event),
                 Event::Membership(event) => switcher.membership(recorded.workspace_id, event),
-                Event::Invitation(_) | Event::Claim(_) => {}
+                Event::Invitation(_) | Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => {}
             }
         }
         upsert(conn, &users.to_write()).await?;

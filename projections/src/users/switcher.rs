@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 use tenure_aggregates::membership::MembershipEvent;
-use tenure_aggregates::workspace::WorkspaceEvent;
+use tenure_aggregates::workspace::{DEFAULT_PLAN, WorkspaceEvent};
 use tenure_aggregates::{Role, Time, UserId, WorkspaceId};
 use uuid::Uuid;
 
@@ -43,6 +43,7 @@ struct Label {
     slug: Option<String>,
     suspended: bool,
     archived: bool,
+    plan: String,
 }
 
 fn line_key(line: &Line) -> Key {
@@ -66,6 +67,7 @@ impl Switcher {
                 Event::Membership(MembershipEvent::MembershipStarted { .. })
                 | Event::Workspace(
                     WorkspaceEvent::WorkspaceProfileChanged(_)
+                    | WorkspaceEvent::WorkspacePlanChanged { .. }
                     | WorkspaceEvent::WorkspaceSuspended { .. }
                     | WorkspaceEvent::WorkspaceResumed { .. }
                     | WorkspaceEvent::WorkspaceArchived
@@ -79,7 +81,12 @@ impl Switcher {
                 Event::Workspace(WorkspaceEvent::WorkspaceOwnershipTransferred { owner_id }) => {
                     lines.extend([key(workspace, &owner_id.from), key(workspace, &owner_id.to)]);
                 }
-                Event::Workspace(_) | Event::User(_) | Event::Invitation(_) | Event::Claim(_) => {}
+                Event::Workspace(_)
+                | Event::User(_)
+                | Event::Invitation(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
+                | Event::Claim(_) => {}
             }
         }
         Ok(Self {
@@ -102,6 +109,7 @@ impl Switcher {
                     slug: profile.slug.as_ref().map(|slug| slug.as_str().to_owned()),
                     suspended: false,
                     archived: false,
+                    plan: DEFAULT_PLAN.to_owned(),
                 };
                 self.labels.put(id, label);
             }
@@ -117,6 +125,9 @@ impl Switcher {
             }
             E::WorkspaceSuspended { .. } => self.labels.change(&id, |label| label.suspended = true),
             E::WorkspaceResumed { .. } => self.labels.change(&id, |label| label.suspended = false),
+            E::WorkspacePlanChanged { plan } => {
+                self.labels.change(&id, |label| label.plan.clone_from(&plan.to));
+            }
             E::WorkspaceArchived => self.labels.change(&id, |label| label.archived = true),
             E::WorkspaceRestored => self.labels.change(&id, |label| label.archived = false),
             E::WorkspaceOwnershipTransferred { owner_id } => {
@@ -131,7 +142,10 @@ impl Switcher {
             E::WorkspaceProfileChanged(_)
             | E::WorkspaceSeatsLimitChanged { .. }
             | E::InviteCodeIssued { .. }
-            | E::InviteCodeDisabled { .. } => {}
+            | E::InviteCodeDisabled { .. }
+            | E::RoleDefined { .. }
+            | E::RoleChanged { .. }
+            | E::RoleDeleted { .. } => {}
         }
     }
 
@@ -189,11 +203,11 @@ impl Switcher {
         }
         let label = |line: &Line| self.labels.get(&line.member_of);
         sqlx::query!(
-            "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, role,
-                                          recorded_role, is_owner, deactivated, joined_at, expires_at)
+            "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, plan,
+                                          role, recorded_role, is_owner, deactivated, joined_at, expires_at)
              select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[],
-                                  $7::bool[], $8::text[], $9::text[], $10::bool[], $11::bool[],
-                                  $12::timestamptz[], $13::timestamptz[])
+                                  $7::bool[], $8::text[], $9::text[], $10::text[], $11::bool[], $12::bool[],
+                                  $13::timestamptz[], $14::timestamptz[])
              on conflict (workspace_id, member_of) do update set
                  role = excluded.role, recorded_role = excluded.recorded_role, is_owner = excluded.is_owner,
                  deactivated = excluded.deactivated, joined_at = excluded.joined_at,
@@ -205,6 +219,7 @@ impl Switcher {
             &column(&lines, |line| label(line).and_then(|label| label.slug.as_deref())) as _,
             &column(&lines, |line| label(line).is_some_and(|label| label.suspended)),
             &column(&lines, |line| label(line).is_some_and(|label| label.archived)),
+            &column(&lines, |line| label(line).map_or(DEFAULT_PLAN, |label| label.plan.as_str())) as _,
             &column(&lines, |line| effective_role(&line.recorded_role, line.is_owner)) as _,
             &column(&lines, |line| line.recorded_role.as_str()) as _,
             &column(&lines, |line| line.is_owner),

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use tenure_aggregates::Time;
 use tenure_aggregates::membership::{Entrance, MembershipEvent};
-use tenure_aggregates::workspace::{Kind, Profile, ProfileChange, Social, WorkspaceEvent};
+use tenure_aggregates::workspace::{
+    CustomRole, DEFAULT_PLAN, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceEvent,
+};
 use uuid::Uuid;
 
-use super::Workspace;
+use super::{Roles, Workspace};
 use crate::projection::Projection;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::{Rows, column};
@@ -20,7 +23,7 @@ pub struct Workspaces;
 
 impl Projection for Workspaces {
     const NAME: &'static str = "workspaces";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["workspaces", "deactivated_members"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
@@ -29,7 +32,11 @@ impl Projection for Workspaces {
             match &recorded.event {
                 Event::Workspace(event) => fold.workspace(recorded, event),
                 Event::Membership(event) => fold.membership(recorded, event),
-                Event::User(_) | Event::Invitation(_) | Event::Claim(_) => {}
+                Event::User(_)
+                | Event::Invitation(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
+                | Event::Claim(_) => {}
             }
         }
         fold.write(conn).await
@@ -55,6 +62,8 @@ impl Fold {
                 Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
                 | Event::User(_)
                 | Event::Invitation(_)
+                | Event::ApiKey(_)
+                | Event::Catalogue(_)
                 | Event::Claim(_)
                 | Event::Membership(E::MembershipRoleChanged { .. } | E::MembershipExpiryChanged { .. }) => {}
                 Event::Workspace(_) | Event::Membership(E::MembershipStarted { .. }) => {
@@ -168,6 +177,8 @@ fn created(id: Uuid, kind: Kind, owner: &str, of: &Profile, seats: u32, created_
         suspended_since: None,
         suspension_reason: None,
         archived: false,
+        plan: DEFAULT_PLAN.to_owned(),
+        roles: Json(Roles::new()),
         seats_used: 0,
         seats_limit: count(seats),
         code_generation: None,
@@ -188,6 +199,7 @@ impl Workspace {
         match event {
             E::WorkspaceProfileChanged(change) => self.change_profile(change),
             E::WorkspaceSeatsLimitChanged { seats_limit } => self.seats_limit = count(seats_limit.to),
+            E::WorkspacePlanChanged { plan } => self.plan.clone_from(&plan.to),
             E::WorkspaceOwnershipTransferred { owner_id } => {
                 owner_id.to.as_str().clone_into(&mut self.owner_id);
             }
@@ -212,6 +224,22 @@ impl Workspace {
             E::InviteCodeDisabled { .. } => {
                 (self.code_generation, self.code_role, self.code_max_uses) = (None, None, None);
                 (self.code_uses, self.code_expires_at, self.code_issued_at) = (0, None, None);
+            }
+            E::RoleDefined { role, definition } => {
+                self.roles.0.insert(role.as_str().to_owned(), definition.clone());
+            }
+            E::RoleChanged { role, change } => {
+                if let Some(held) = self.roles.0.get_mut(role.as_str()) {
+                    change_role(held, change);
+                }
+            }
+            E::RoleDeleted { role, replacement } => {
+                self.roles.0.remove(role.as_str());
+                if self.code_role.as_deref() == Some(role.as_str())
+                    && let Some(replacement) = replacement
+                {
+                    self.code_role = Some(replacement.to_string());
+                }
             }
             E::WorkspaceCreated { .. } | E::WorkspaceDeleted { .. } => {}
         }
@@ -244,6 +272,15 @@ impl Workspace {
         if self.code_generation == Some(count(generation)) {
             self.code_uses += 1;
         }
+    }
+}
+
+fn change_role(role: &mut CustomRole, change: &RoleChange) {
+    if let Some(description) = &change.description {
+        role.description.clone_from(&description.to);
+    }
+    if let Some(permissions) = &change.permissions {
+        role.permissions.clone_from(&permissions.to);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn load_labels(
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let rows = sqlx::query_as!(
         Label,
-        "select workspace_id, kind, name, slug, suspended, archived from workspace_labels
+        "select workspace_id, kind, name, slug, suspended, archived, plan from workspace_labels
          where workspace_id = any($1)",
         &ids
     )
@@ -67,17 +67,18 @@ pub(super) async fn write_labels(conn: &mut PgConnection, rows: &[&Label]) -> Re
         return Ok(());
     }
     sqlx::query!(
-        "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
+        "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived, plan)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[])
          on conflict (workspace_id) do update set
              kind = excluded.kind, name = excluded.name, slug = excluded.slug, suspended = excluded.suspended,
-             archived = excluded.archived",
+             archived = excluded.archived, plan = excluded.plan",
         &column(rows, |row| row.workspace_id),
         &column(rows, |row| row.kind.as_str()) as _,
         &column(rows, |row| row.name.as_str()) as _,
         &column(rows, |row| row.slug.as_deref()) as _,
         &column(rows, |row| row.suspended),
-        &column(rows, |row| row.archived)
+        &column(rows, |row| row.archived),
+        &column(rows, |row| row.plan.as_str()) as _
     )
     .execute(conn)
     .await?;
@@ -92,16 +93,17 @@ pub(super) async fn spread_labels(conn: &mut PgConnection, rows: &[&Label]) -> R
     }
     sqlx::query!(
         "update user_workspaces u
-         set name = l.name, slug = l.slug, suspended = l.suspended, archived = l.archived
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::bool[])
-              l (member_of, name, slug, suspended, archived)
-         where u.member_of = l.member_of and (u.name, u.slug, u.suspended, u.archived)
-               is distinct from (l.name, l.slug, l.suspended, l.archived)",
+         set name = l.name, slug = l.slug, suspended = l.suspended, archived = l.archived, plan = l.plan
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::text[])
+              l (member_of, name, slug, suspended, archived, plan)
+         where u.member_of = l.member_of and (u.name, u.slug, u.suspended, u.archived, u.plan)
+               is distinct from (l.name, l.slug, l.suspended, l.archived, l.plan)",
         &column(rows, |row| row.workspace_id),
         &column(rows, |row| row.name.as_str()) as _,
         &column(rows, |row| row.slug.as_deref()) as _,
         &column(rows, |row| row.suspended),
-        &column(rows, |row| row.archived)
+        &column(rows, |row| row.archived),
+        &column(rows, |row| row.plan.as_str()) as _
     )
     .execute(conn)
     .await?;
