@@ -1,13 +1,16 @@
 //! The index itself: memberships and workspaces as small numbers, and the catalogue of permissions.
 
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tenure_aggregates::membership::{MembershipEvent, Standing, Terms};
-use tenure_aggregates::workspace::{Details, Status};
+use tenure_aggregates::workspace::{CustomRole, Status};
 use tenure_aggregates::{
-    Catalogue, Membership, MembershipId, PermissionName, Rights, Role, Time, UserId, Workspace, WorkspaceId,
+    Catalogue, Membership, MembershipId, Permission, PermissionName, Rights, Role, RoleName, Time, UserId,
+    Workspace, WorkspaceId,
 };
 
 use super::decide::{Facts, Reason, decide};
@@ -103,7 +106,7 @@ pub struct Known {
     /// What each built-in role allows, lowest role first.
     built_in: [Rights; 4],
     /// Permissions by their text, so that a question need not copy it.
-    names: std::collections::HashMap<Box<str>, PermissionName>,
+    names: HashMap<Box<str>, PermissionName>,
 }
 
 /// May this user do this here?
@@ -126,6 +129,8 @@ pub struct Index {
     workspaces: Table<Place>,
     roles: RoleCodes,
     catalogue: RwLock<Arc<Known>>,
+    /// The catalogue cannot be read here: the log has to be asked, whatever the question.
+    catalogue_unknown: AtomicBool,
     ended: Mutex<Vec<(Instant, Grave)>>,
 }
 
@@ -142,6 +147,7 @@ impl Default for Index {
             workspaces: Table::new(|id| HASH[0].hash_one(id)),
             roles: RoleCodes::default(),
             catalogue: RwLock::new(Arc::new(Known::of(0, Catalogue::default()))),
+            catalogue_unknown: AtomicBool::new(false),
             ended: Mutex::default(),
         }
     }
@@ -152,7 +158,9 @@ impl Index {
 
     pub fn put_workspace(&self, id: WorkspaceId, sequence: i64, state: &Workspace) {
         match state {
-            Workspace::Living(details) => self.put_living(id, sequence, details),
+            Workspace::Living(details) => {
+                self.put_living(id, sequence, &details.owner_id, details.status(), &details.roles);
+            }
             Workspace::Deleted => {
                 let place = Place::new(id, sequence, Living::Deleted, MemberKey([0; 3]));
                 if self.workspaces.put(place, None) {
@@ -163,24 +171,33 @@ impl Index {
         }
     }
 
-    fn put_living(&self, id: WorkspaceId, sequence: i64, details: &Details) {
-        let roles: Option<Vec<_>> = details
-            .roles
-            .iter()
-            .map(|(name, role)| {
-                let code = self.roles.code(&Role::Custom(name.clone()))?;
-                Some((code, Rights::of_names(&role.permissions)))
-            })
-            .collect();
-        let Some(roles) = roles else { return self.put_unknown(id) };
-        let owner = MemberKey::of(MembershipId::of(id, &details.owner_id));
-        let mut place = Place::new(id, sequence, Living::Is(details.status()), owner);
+    /// A living workspace, of which only this matters.
+    pub(super) fn put_living(
+        &self,
+        id: WorkspaceId,
+        sequence: i64,
+        owner: &UserId,
+        status: Status,
+        roles: &BTreeMap<RoleName, CustomRole>,
+    ) {
+        let coded = |(name, role): (&RoleName, &CustomRole)| {
+            let code = self.roles.code(&Role::Custom(name.clone()))?;
+            Some((code, Rights::of_names(&role.permissions)))
+        };
+        let Some(roles) = roles.iter().map(coded).collect::<Option<Vec<_>>>() else {
+            return self.put_unknown(id);
+        };
+        let owner = MemberKey::of(MembershipId::of(id, owner));
+        let mut place = Place::new(id, sequence, Living::Is(status), owner);
         place.has_roles = !roles.is_empty();
         self.workspaces.put(place, place.has_roles.then(|| roles.into()));
     }
 
     /// From here on only the log knows what this workspace is.
     pub fn put_unknown(&self, id: WorkspaceId) {
+        if id == Catalogue::home() {
+            self.catalogue_unknown.store(true, Ordering::Relaxed);
+        }
         let place = Place::new(id, i64::MAX, Living::Unknown, MemberKey([0; 3]));
         self.workspaces.put(place, None);
     }
@@ -217,7 +234,7 @@ impl Index {
         let before = match self.memberships.get(&MemberKey::of(id)) {
             Some((entry, _)) if i64::from(entry.sequence) >= sequence => return Ok(()),
             Some((entry, end)) if i64::from(entry.sequence) == sequence - 1 => {
-                self.state(entry, end, user, event).ok_or(Gap)?
+                self.state(entry, end, user).ok_or(Gap)?
             }
             _ if begins => Membership::Never,
             _ => return Err(Gap),
@@ -227,23 +244,13 @@ impl Index {
     }
 
     /// The aggregate's state behind an entry, as far as any rule here asks for it.
-    fn state(
-        &self,
-        entry: Member,
-        expires_at: Option<Time>,
-        user: &UserId,
-        event: &MembershipEvent,
-    ) -> Option<Membership> {
+    fn state(&self, entry: Member, expires_at: Option<Time>, user: &UserId) -> Option<Membership> {
         if entry.role_and_flags & ENDED != 0 {
             return Some(Membership::Ended);
         }
         let role = self.roles.role(entry.role())?;
         // Nothing here asks since when.
-        let joined_at = match event {
-            MembershipEvent::MembershipStarted { joined_at, .. } => *joined_at,
-            _ => Time::UNIX_EPOCH,
-        };
-        let terms = Terms { user_id: user.clone(), role, joined_at, expires_at };
+        let terms = Terms { user_id: user.clone(), role, joined_at: Time::UNIX_EPOCH, expires_at };
         let deactivated = entry.role_and_flags & DEACTIVATED != 0;
         Some(if deactivated { Membership::Deactivated(terms) } else { Membership::Active(terms) })
     }
@@ -292,6 +299,9 @@ impl Index {
             Living::Deleted => None,
             Living::Unknown => return None,
         };
+        if self.catalogue_unknown.load(Ordering::Relaxed) {
+            return None;
+        }
         let key = MemberKey::of(MembershipId::of_text(question.workspace, question.user));
         let member = self.memberships.get(&key).filter(|(entry, _)| entry.role_and_flags & ENDED == 0);
         let known = self.catalogue();
@@ -345,7 +355,7 @@ impl MemberKey {
 impl Known {
     fn of(sequence: i64, catalogue: Catalogue) -> Self {
         let built_in = Role::BUILT_IN.map(|role| Rights::of_built_in(&role, &catalogue));
-        let built_in_names = tenure_aggregates::Permission::catalogue().map(PermissionName::from);
+        let built_in_names = Permission::catalogue().map(PermissionName::from);
         let names = built_in_names.chain(catalogue.names().cloned());
         let names = names.map(|name| (name.as_str().into(), name)).collect();
         Self { sequence, catalogue, built_in, names }
