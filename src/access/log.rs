@@ -36,27 +36,41 @@ impl Log {
         Ok(streams.decide(&user, PermissionName::parse(question.permission).ok().as_ref(), now))
     }
 
-    /// In a task of its own: a query that is given up half-way must not leave its connection in disorder.
+    /// The streams that decide what this user may do there.
     pub async fn streams(&self, workspace: WorkspaceId, user: &UserId) -> Result<Loaded, Failure> {
-        let (loader, membership) = (self.loader.clone(), MembershipId::of(workspace, user));
-        let load = tokio::spawn(async move {
-            let (workspace_id, membership_id) = (workspace.to_string(), membership.to_string());
-            let catalogue_id = Catalogue::home().to_string();
-            let (of_workspace, of_membership, catalogue) = tokio::try_join!(
-                loader.load::<Workspace>(&workspace_id),
-                loader.load::<Membership>(&membership_id),
-                loader.load::<Catalogue>(&catalogue_id),
-            )?;
-            Ok::<_, StoreError>(Streams {
-                workspace: of_workspace.seen_from(workspace).state,
-                membership: of_membership.seen_from(workspace).state,
-                catalogue: catalogue.state,
-            })
-        });
-        match tokio::time::timeout(PATIENCE, load).await {
-            Ok(Ok(streams)) => Ok(streams?),
-            Ok(Err(_)) => Err(StoreError::Unavailable("shutting down".to_owned()).into()),
-            Err(_) => Err(StoreError::Unavailable("the event log does not answer".to_owned()).into()),
-        }
+        let (loader, membership) = (self.loader.clone(), MembershipId::of(workspace, user).to_string());
+        bounded(async move {
+            let (shared, membership) =
+                tokio::try_join!(shared(&loader, workspace), loader.load::<Membership>(&membership))?;
+            Ok(Streams { membership: membership.seen_from(workspace).state, ..shared })
+        })
+        .await
+    }
+
+    /// Those that everybody there shares; nobody's membership.
+    pub async fn shared(&self, workspace: WorkspaceId) -> Result<Loaded, Failure> {
+        let loader = self.loader.clone();
+        bounded(async move { shared(&loader, workspace).await }).await
+    }
+}
+
+async fn shared(loader: &Loader, workspace: WorkspaceId) -> Result<Loaded, StoreError> {
+    let (workspace_id, catalogue_id) = (workspace.to_string(), Catalogue::home().to_string());
+    let (of_workspace, catalogue) = tokio::try_join!(
+        loader.load::<Workspace>(&workspace_id),
+        loader.load::<Catalogue>(&catalogue_id)
+    )?;
+    let workspace = of_workspace.seen_from(workspace).state;
+    Ok(Streams { workspace, membership: Arc::default(), catalogue: catalogue.state })
+}
+
+/// In a task of its own: a query that is given up half-way must not leave its connection in disorder.
+async fn bounded(
+    load: impl Future<Output = Result<Loaded, StoreError>> + Send + 'static,
+) -> Result<Loaded, Failure> {
+    match tokio::time::timeout(PATIENCE, tokio::spawn(load)).await {
+        Ok(Ok(streams)) => Ok(streams?),
+        Ok(Err(_)) => Err(StoreError::Unavailable("shutting down".to_owned()).into()),
+        Err(_) => Err(StoreError::Unavailable("the event log does not answer".to_owned()).into()),
     }
 }

@@ -3,11 +3,13 @@
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
 //!   [`events`], [`roles`], [`readiness`]; each holds its routes, request shapes and handlers
+//! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
+pub mod access;
 pub mod act;
 pub mod audit_log;
 pub mod base;
@@ -36,6 +38,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::projector::Snapshot;
@@ -49,6 +52,7 @@ use base::envelope::{EnvelopeOptions, with_envelope};
 pub struct App {
     pub store: Store,
     pub reads: Reads,
+    pub access: Arc<Access>,
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
@@ -56,11 +60,17 @@ pub struct App {
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
     pub metrics: Option<PrometheusHandle>,
+    /// Where the product's users reach this service, if it was told.
+    pub public_url: Option<String>,
     pub stopping: CancellationToken,
 }
 
-/// Every route, in its envelope.
+/// Every route, in its envelope; before it, the one question that is asked most.
 pub fn router(app: Arc<App>) -> Router {
+    access::fast::Fast::before(whole(app.clone()), app)
+}
+
+fn whole(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let routes = Router::new().merge(routes).merge(health::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));

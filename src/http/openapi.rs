@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
-use super::{audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
+use super::{access, audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,7 @@ use super::{audit_log, events, invitations, invite_code, members, readiness, rol
         (name = "invitations", description = "By e-mail"),
         (name = "invite code", description = "By a code that is handed around"),
         (name = "roles", description = "What a role allows"),
+        (name = "access", description = "May this user do this here? AuthZEN 1.0"),
         (name = "audit", description = "What was done, and the history itself"),
     )
 )]
@@ -58,4 +59,5 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(invite_code::routes())
         .merge(audit_log::routes())
         .merge(events::routes())
+        .merge(access::routes())
 }
