@@ -77,6 +77,20 @@ impl Reads {
         Err(Refusal::new("position_in_future", detail).into())
     }
 
+    /// Where a workspace's history ends, and where the log did not yet end when that was looked up.
+    pub async fn end_of(&self, workspace: WorkspaceId) -> Result<(i64, i64), Failure> {
+        let mut tx = TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?;
+        let row = sqlx::query!(
+            r#"select position as "position!", coalesce(h.seq, 0) as "seq!"
+               from log_head left join workspace_heads h on h.workspace_id = $1 where id = 1"#,
+            workspace.0
+        )
+        .fetch_one(tx.connection())
+        .await
+        .map_err(StoreError::from)?;
+        Ok((row.seq, row.position))
+    }
+
     async fn begin(&self, workspace: WorkspaceId, own: i64, seen: Option<i64>) -> Result<TenantTx, Failure> {
         if let Some(seen) = seen {
             self.check_position(seen).await?;

@@ -106,7 +106,15 @@ impl ApiKey {
             (
                 _,
                 E::ApiKeyCreated {
-                    name, hash, hint, permissions, expires_at, networks, created_by, created_at, ..
+                    name,
+                    hash,
+                    hint,
+                    permissions,
+                    expires_at,
+                    networks,
+                    created_by,
+                    created_at,
+                    ..
                 },
             ) => Self::Active(Terms {
                 name,
@@ -158,8 +166,14 @@ pub enum ApiKeyCommand {
         now: Time,
     },
     /// Makes a new secret; the one before it stays good for the overlap, the one before that dies at once.
-    Rotate { secret: Secret, overlap: Duration, now: Time },
-    NoteNetwork { network: String },
+    Rotate {
+        secret: Secret,
+        overlap: Duration,
+        now: Time,
+    },
+    NoteNetwork {
+        network: String,
+    },
     Revoke,
 }
 

@@ -76,6 +76,11 @@ impl Catalogue {
         held.map(|(name, _)| name.clone()).collect()
     }
 
+    /// The catalogue as a read model has kept it.
+    pub fn from_entries(entries: impl IntoIterator<Item = (PermissionName, Entry)>) -> Self {
+        Self { entries: entries.into_iter().collect() }
+    }
+
     // ---- evolve
 
     #[must_use]
@@ -105,8 +110,14 @@ impl Catalogue {
 #[derive(Debug, Clone, PartialEq)]
 pub enum CatalogueCommand {
     /// Registers the permission, or brings it to what is given.
-    Register { permission: PermissionName, description: Option<String>, granted_to: BTreeSet<Role> },
-    Withdraw { permission: PermissionName },
+    Register {
+        permission: PermissionName,
+        description: Option<String>,
+        granted_to: BTreeSet<Role>,
+    },
+    Withdraw {
+        permission: PermissionName,
+    },
 }
 
 // ---- decide

@@ -7,7 +7,7 @@ use strum::IntoStaticStr;
 use crate::Time;
 use crate::adapter::aggregate;
 use crate::event::{Changed, Refused};
-use crate::ids::{InvitationId, UserId};
+use crate::ids::{ApiKeyId, InvitationId, UserId};
 use crate::role::Role;
 use crate::user::Profile;
 use crate::values::Email;
@@ -30,6 +30,9 @@ pub enum InvitationEvent {
         role: Role,
         /// The inviting user; none when the service itself invited.
         invited_by: Option<UserId>,
+        /// The inviting API key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invited_by_key: Option<ApiKeyId>,
         expires_at: Time,
         /// Which token is good: it is derived from the invitation's id and this number, and stored nowhere.
         generation: u32,
@@ -73,6 +76,7 @@ pub struct Offer {
     pub email: Email,
     pub role: Role,
     pub invited_by: Option<UserId>,
+    pub invited_by_key: Option<ApiKeyId>,
     pub expires_at: Time,
     pub generation: u32,
     pub created_at: Time,
@@ -107,9 +111,27 @@ impl Invitation {
     pub fn evolve(self, event: InvitationEvent) -> Self {
         use InvitationEvent as E;
         match (self, event) {
-            (_, E::InvitationSent { email, role, invited_by, expires_at, generation, created_at, .. }) => {
-                Self::Pending(Offer { email, role, invited_by, expires_at, generation, created_at })
-            }
+            (
+                _,
+                E::InvitationSent {
+                    email,
+                    role,
+                    invited_by,
+                    invited_by_key,
+                    expires_at,
+                    generation,
+                    created_at,
+                    ..
+                },
+            ) => Self::Pending(Offer {
+                email,
+                role,
+                invited_by,
+                invited_by_key,
+                expires_at,
+                generation,
+                created_at,
+            }),
             (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
                 Self::Pending(Offer { expires_at, generation, ..offer })
             }
@@ -135,6 +157,7 @@ pub enum InvitationCommand {
         email: Email,
         role: Role,
         invited_by: Option<UserId>,
+        invited_by_key: Option<ApiKeyId>,
         lifetime: Duration,
         notify: bool,
         now: Time,
@@ -172,7 +195,7 @@ impl Invitation {
         use InvitationCommand as C;
         use InvitationEvent as E;
         match command {
-            C::Send { invitation_id, email, role, invited_by, lifetime, notify, now } => {
+            C::Send { invitation_id, email, role, invited_by, invited_by_key, lifetime, notify, now } => {
                 if *self != Self::Missing {
                     return Err(Refusal::NotPending);
                 }
@@ -186,6 +209,7 @@ impl Invitation {
                     email,
                     role,
                     invited_by,
+                    invited_by_key,
                     expires_at,
                     generation: 1,
                     notify,

@@ -189,6 +189,10 @@ pub enum MembershipCommand {
         owner: bool,
         now: Time,
     },
+    /// Puts another role in the place of one that is no more, whatever the membership's state.
+    ReplaceRole {
+        role: Role,
+    },
     /// Takes or gives up ownership, as part of a transfer.
     Crown,
     Uncrown,
@@ -231,6 +235,14 @@ impl Membership {
                 }
                 let held = if owner { Role::Owner } else { terms.role.clone().unowned() };
                 let role = Changed::between(held, role);
+                Ok(role
+                    .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })
+                    .into_iter()
+                    .collect())
+            }
+            C::ReplaceRole { role } => {
+                let terms = self.terms().ok_or(Refusal::NotFound)?;
+                let role = Changed::between(terms.role.clone(), role);
                 Ok(role
                     .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })
                     .into_iter()

@@ -30,7 +30,10 @@ impl Default for Product {
 impl Rights {
     /// Everything, also what products will define.
     pub fn all() -> Self {
-        Self { built_in: Permission::catalogue().fold(0, |set, each| set | each.bit()), product: Product::All }
+        Self {
+            built_in: Permission::catalogue().fold(0, |set, each| set | each.bit()),
+            product: Product::All,
+        }
     }
 
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a PermissionName>) -> Self {

@@ -25,6 +25,8 @@ pub const LINK_MAX: usize = 255;
 pub const IMAGE_URL_MAX: usize = 2048;
 /// Longest telephone number, in characters.
 pub const PHONE_MAX: usize = 50;
+/// Longest name of a plan, in characters.
+pub const PLAN_MAX: usize = 50;
 /// Longest description, in characters.
 pub const DESCRIPTION_MAX: usize = 10_000;
 /// Longest reason, in characters.

@@ -10,7 +10,7 @@ use strum::IntoStaticStr;
 use crate::Time;
 use crate::adapter::aggregate;
 use crate::event::{Changed, Refused};
-use crate::ids::UserId;
+use crate::ids::{ApiKeyId, UserId};
 use crate::role::{Role, RoleName};
 use crate::values::Slug;
 
@@ -67,6 +67,9 @@ pub enum WorkspaceEvent {
         max_uses: Option<u32>,
         expires_at: Option<Time>,
         issued_by: Option<UserId>,
+        /// The issuing API key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issued_by_key: Option<ApiKeyId>,
     },
     InviteCodeDisabled {
         generation: u32,
@@ -259,6 +262,7 @@ pub struct InviteCode {
     pub max_uses: Option<u32>,
     pub expires_at: Option<Time>,
     pub issued_by: Option<UserId>,
+    pub issued_by_key: Option<ApiKeyId>,
 }
 
 impl Workspace {
@@ -353,10 +357,25 @@ impl Details {
             E::WorkspaceResumed { .. } => self.suspension = None,
             E::WorkspaceArchived => self.archived = true,
             E::WorkspaceRestored => self.archived = false,
-            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by } => {
+            E::InviteCodeIssued {
+                generation,
+                hash,
+                role,
+                max_uses,
+                expires_at,
+                issued_by,
+                issued_by_key,
+            } => {
                 self.code_generation = generation;
-                self.invite_code =
-                    Some(InviteCode { generation, hash, role, max_uses, expires_at, issued_by });
+                self.invite_code = Some(InviteCode {
+                    generation,
+                    hash,
+                    role,
+                    max_uses,
+                    expires_at,
+                    issued_by,
+                    issued_by_key,
+                });
             }
             E::InviteCodeDisabled { .. } => self.invite_code = None,
             E::RoleDefined { .. } | E::RoleChanged { .. } | E::RoleDeleted { .. } => {
@@ -410,6 +429,7 @@ pub enum WorkspaceCommand {
         max_uses: Option<u32>,
         expires_at: Option<Time>,
         issued_by: Option<UserId>,
+        issued_by_key: Option<ApiKeyId>,
         now: Time,
     },
     DisableInviteCode,
@@ -514,7 +534,7 @@ impl Workspace {
                 self.living()?;
                 Ok(vec![E::WorkspaceDeleted { because: Ending::OwnerErased }])
             }
-            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, now } => {
+            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, issued_by_key, now } => {
                 let details = self.joinable()?;
                 if role == Role::Owner {
                     return Err(Refusal::OwnerRequired);
@@ -523,7 +543,15 @@ impl Workspace {
                     return Err(Refusal::ExpiryPast);
                 }
                 let generation = details.code_generation + 1;
-                Ok(vec![E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by }])
+                Ok(vec![E::InviteCodeIssued {
+                    generation,
+                    hash,
+                    role,
+                    max_uses,
+                    expires_at,
+                    issued_by,
+                    issued_by_key,
+                }])
             }
             C::DisableInviteCode => {
                 let details = self.writable()?;

@@ -27,6 +27,8 @@ struct Write {
 }
 
 impl Command for Write {
+    const NAME: &'static str = "Write";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         if self.new {
             unit.begin_stream::<Membership>(&self.stream);

@@ -89,3 +89,17 @@ pub async fn list(
     .fetch_all(tx.connection())
     .await
 }
+
+/// The invitations to a role that are neither accepted nor turned down, whether or not they have expired.
+pub async fn promised(tx: &mut TenantTx, role: &str, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        "select invitation_id from invitations where workspace_id = $1 and role = $2 and status = 'pending'
+         order by invitation_id limit $3",
+        workspace,
+        role,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}

@@ -182,6 +182,19 @@ pub async fn standing(tx: &mut TenantTx, user_id: &str) -> Result<Option<Standin
     .transpose()
 }
 
+/// The members whose recorded role this is, whatever their status.
+pub async fn holders(tx: &mut TenantTx, role: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        "select user_id from members where workspace_id = $1 and recorded_role = $2 order by user_id limit $3",
+        workspace,
+        role,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
 /// A membership whose end has come and is not recorded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {

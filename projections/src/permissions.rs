@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
-use tenure_aggregates::catalogue::CatalogueEvent;
-use tenure_aggregates::{Role, Time};
+use tenure_aggregates::catalogue::{CatalogueEvent, Entry};
+use tenure_aggregates::{Catalogue, PermissionName, Role, Time};
 use uuid::Uuid;
 
 use crate::TenantTx;
@@ -37,6 +37,17 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<ProductPermission>, sqlx::Err
     )
     .fetch_all(tx.connection())
     .await
+}
+
+/// The same, as the rules know it.
+pub async fn catalogue(tx: &mut TenantTx) -> Result<Catalogue, sqlx::Error> {
+    let entries = list(tx).await?.into_iter().map(|row| {
+        let name =
+            PermissionName::parse(&row.permission).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let granted_to = row.granted_to.iter().filter_map(|role| role.parse().ok()).collect();
+        Ok((name, Entry { description: row.description, granted_to }))
+    });
+    Ok(Catalogue::from_entries(entries.collect::<Result<Vec<_>, sqlx::Error>>()?))
 }
 
 /// The projection `permissions`.

@@ -5,32 +5,101 @@ use std::sync::Arc;
 
 use tenure_aggregates::user::Profile;
 use tenure_aggregates::{
-    Authority, Membership, MembershipId, Permission, Role, User, UserId, Workspace, WorkspaceId, workspace,
+    ApiKey, ApiKeyId, Authority, Catalogue, Membership, MembershipId, Permission, Role, User, UserId,
+    Workspace, WorkspaceId, authority, workspace,
 };
 
 use crate::store::origin::Actor;
 use crate::store::{Failure, Refusal, UnitOfWork};
 
+/// A workspace, and what the one who acts may do in it.
+#[derive(Debug, Clone)]
+pub struct Acting {
+    pub workspace: Arc<Workspace>,
+    pub authority: Authority,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Acting {
+    pub fn require(&self, permission: Permission) -> Result<(), authority::Refusal> {
+        self.authority.require(permission)
+    }
+
+    /// The role must exist here, and be none above the actor's own.
+    pub fn require_grant(&self, role: &Role) -> Result<(), Failure> {
+        self.workspace.known_role(role)?;
+        Ok(self.authority.require_grant(role, &self.workspace.rights_of(role, &self.catalogue))?)
+    }
+
+    /// Whoever stands above the actor is not the actor's to change. The owner is left to the rules of ownership.
+    pub fn require_not_above(&self, membership: &Membership, user: &UserId) -> Result<(), Failure> {
+        match self.workspace.effective_role(membership, user) {
+            Some(Role::Owner) | None => Ok(()),
+            Some(role) => {
+                let rights = self.workspace.rights_of(&role, &self.catalogue);
+                Ok(self.authority.require_grant(&role, &rights)?)
+            }
+        }
+    }
+}
+
 /// The workspace and the actor's authority in it. A workspace the actor has nothing to do with looks as if there were
 /// none.
-pub async fn authority(
-    unit: &mut UnitOfWork,
-    id: WorkspaceId,
-) -> Result<(Arc<Workspace>, Authority), Failure> {
+pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting, Failure> {
     let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
     workspace.living()?;
-    let authority = match unit.origin().actor.clone() {
-        Some(Actor::Service | Actor::System) => Authority::Service,
-        Some(Actor::User(user)) => {
-            let membership = membership(unit, id, &user).await?;
-            Authority::of(&workspace, &membership, &user, unit.now())
+    let acting = match unit.origin().actor.clone() {
+        Some(Actor::Service | Actor::System) => {
+            Acting { workspace, authority: Authority::Service, catalogue: Arc::default() }
         }
-        None => Authority::Stranger,
+        Some(Actor::User(user)) => of_user(unit, id, workspace, &user).await?,
+        Some(Actor::ApiKey { id: key, workspace: home }) if home == id => {
+            of_key(unit, id, workspace, key).await?
+        }
+        Some(Actor::ApiKey { .. }) | None => return Err(workspace::Refusal::NotFound.into()),
     };
-    if authority == Authority::Stranger {
+    if acting.authority == Authority::Stranger {
         return Err(workspace::Refusal::NotFound.into());
     }
-    Ok((workspace, authority))
+    Ok(acting)
+}
+
+async fn of_user(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    workspace: Arc<Workspace>,
+    user: &UserId,
+) -> Result<Acting, Failure> {
+    let membership = membership(unit, id, user).await?;
+    // Only a role of the workspace's own can be less than a built-in one by a product's permission.
+    let custom = membership.role().is_some_and(|role| role.custom().is_some());
+    let catalogue = if custom { catalogue(unit).await? } else { Arc::default() };
+    let authority = Authority::of(&workspace, &membership, user, &catalogue, unit.now());
+    Ok(Acting { workspace, authority, catalogue })
+}
+
+async fn of_key(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    workspace: Arc<Workspace>,
+    key: ApiKeyId,
+) -> Result<Acting, Failure> {
+    let key = unit.load::<ApiKey>(id, &key.to_string()).await?;
+    let authority = Authority::of_key(&key, unit.now());
+    Ok(Acting { workspace, authority, catalogue: catalogue(unit).await? })
+}
+
+/// Who issued an invitation or a code; neither, when it was the service itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Issuer<'a> {
+    pub user: Option<&'a UserId>,
+    pub key: Option<ApiKeyId>,
+}
+
+/// The products' permissions as they stand at the commit.
+pub async fn catalogue(unit: &mut UnitOfWork) -> Result<Arc<Catalogue>, Failure> {
+    let home = Catalogue::home();
+    unit.load::<Catalogue>(home, &home.to_string()).await
 }
 
 pub async fn membership(
@@ -53,14 +122,16 @@ pub async fn active_user(unit: &mut UnitOfWork, user: &UserId) -> Result<Profile
 pub async fn still_permitted(
     unit: &mut UnitOfWork,
     id: WorkspaceId,
-    workspace: &Workspace,
-    issuer: Option<&UserId>,
-    role: Role,
+    workspace: &Arc<Workspace>,
+    issuer: Issuer<'_>,
+    role: &Role,
 ) -> Result<(), Failure> {
-    let Some(issuer) = issuer else { return Ok(()) };
-    let membership = membership(unit, id, issuer).await?;
-    let authority = Authority::of(workspace, &membership, issuer, unit.now());
-    if authority.require(Permission::MembersInvite).is_ok() && authority.require_grant(role).is_ok() {
+    let acting = match issuer {
+        Issuer { user: Some(user), .. } => of_user(unit, id, workspace.clone(), user).await?,
+        Issuer { key: Some(key), .. } => of_key(unit, id, workspace.clone(), key).await?,
+        Issuer { user: None, key: None } => return Ok(()),
+    };
+    if acting.require(Permission::MembersInvite).is_ok() && acting.require_grant(role).is_ok() {
         return Ok(());
     }
     let detail =
@@ -76,10 +147,15 @@ pub fn acting_user(unit: &UnitOfWork) -> Result<UserId, Failure> {
     })
 }
 
+/// A key is no person to whom a token was sent.
+pub fn require_no_key(unit: &UnitOfWork) -> Result<(), Failure> {
+    if unit.origin().api_key().is_some() { acting_user(unit).map(drop) } else { Ok(()) }
+}
+
 /// Only the operator's service itself may do this.
 pub fn require_service(unit: &UnitOfWork) -> Result<(), Failure> {
     match unit.origin().actor {
         Some(Actor::Service | Actor::System) => Ok(()),
-        Some(Actor::User(_)) | None => Err(tenure_aggregates::authority::Refusal::ServiceOnly.into()),
+        Some(Actor::User(_) | Actor::ApiKey { .. }) | None => Err(authority::Refusal::ServiceOnly.into()),
     }
 }

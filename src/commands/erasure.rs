@@ -139,6 +139,8 @@ struct Step {
 }
 
 impl Command for Step {
+    const NAME: &'static str = "EraseUser";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         may_erase(unit.origin().actor.as_ref(), &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
@@ -159,6 +161,8 @@ struct Finish {
 }
 
 impl Command for Finish {
+    const NAME: &'static str = "EraseUser";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         may_erase(unit.origin().actor.as_ref(), &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
@@ -200,6 +204,6 @@ fn may_erase(actor: Option<&Actor>, user: &UserId) -> Result<(), Failure> {
     match actor {
         Some(Actor::Service | Actor::System) => Ok(()),
         Some(Actor::User(actor)) if actor == user => Ok(()),
-        Some(Actor::User(_)) | None => Err(user::Refusal::NotFound.into()),
+        Some(Actor::User(_) | Actor::ApiKey { .. }) | None => Err(user::Refusal::NotFound.into()),
     }
 }

@@ -6,13 +6,15 @@ use tenure_aggregates::invitation::{self, InvitationCommand};
 use tenure_aggregates::membership::{Entrance, Standing};
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    Authority, Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership,
-    workspace,
+    Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership, workspace,
 };
 use tenure_projections::members::find_by_email;
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, authority, membership as membership_of, still_permitted};
+use super::authorize::{
+    Acting, Issuer, acting_user, active_user, authority, membership as membership_of, require_no_key,
+    still_permitted,
+};
 use super::members::{self, join};
 use crate::reads::Reads;
 use crate::resources::{self, Answer, Secret};
@@ -39,14 +41,17 @@ pub struct Invite {
 }
 
 impl Command for Invite {
+    const NAME: &'static str = "SendInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         self.precondition.check_new()?;
         workspace.joinable()?;
         let new = &self.invitation;
-        let body = invite(&mut unit, id, authority, new, &self.reads).await?;
+        let body = invite(&mut unit, id, &acting, new, &self.reads).await?;
         let sequence = unit.sequence_of::<Invitation>(&new.id.to_string());
         let mut answer =
             Answer::of(201, sequence, &body)?.at(format!("/v1/workspaces/{id}/invitations/{}", new.id));
@@ -60,11 +65,11 @@ impl Command for Invite {
 async fn invite(
     unit: &mut UnitOfWork,
     id: WorkspaceId,
-    authority: Authority,
+    acting: &Acting,
     new: &NewInvitation,
     reads: &Reads,
 ) -> Result<resources::Invitation, Failure> {
-    authority.require_grant(new.role)?;
+    acting.require_grant(&new.role)?;
     let now = unit.now();
     let mut tx = reads.workspace(id, None).await?;
     let known = find_by_email(&mut tx, new.email.as_str(), now).await.map_err(StoreError::from)?;
@@ -76,8 +81,9 @@ async fn invite(
     let send = InvitationCommand::Send {
         invitation_id: new.id,
         email: new.email.clone(),
-        role: new.role,
+        role: new.role.clone(),
         invited_by: unit.origin().user().cloned(),
+        invited_by_key: unit.origin().api_key(),
         lifetime: new.lifetime,
         notify: new.notify,
         now,
@@ -101,10 +107,13 @@ pub struct InviteBatch {
 }
 
 impl Command for InviteBatch {
+    const NAME: &'static str = "SendInvitations";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         self.precondition.check_new()?;
         workspace.joinable()?;
         let mut outcomes = Vec::with_capacity(self.items.len());
@@ -117,7 +126,7 @@ impl Command for InviteBatch {
                     continue;
                 }
             };
-            match invite(&mut unit, id, authority, new, &self.reads).await {
+            match invite(&mut unit, id, &acting, new, &self.reads).await {
                 Ok(body) => {
                     if !new.notify {
                         secrets.push(token(new.id, 1, format!("/items/{index}/invitation")));
@@ -148,15 +157,18 @@ pub struct Resend {
 }
 
 impl Command for Resend {
+    const NAME: &'static str = "ResendInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.workspace).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, self.workspace).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         let stream = self.id.to_string();
         let before = unit.load::<Invitation>(self.workspace, &stream).await?;
         let offer = before.offer().ok_or(invitation::Refusal::NotFound)?;
         self.precondition.check::<Invitation>(&unit, &stream)?;
         workspace.joinable()?;
-        authority.require_grant(offer.role)?;
+        acting.require_grant(&offer.role)?;
         let resend =
             InvitationCommand::Resend { lifetime: self.lifetime, notify: self.notify, now: unit.now() };
         let state = unit.execute::<Invitation>(self.workspace, &stream, resend).await?;
@@ -177,9 +189,12 @@ pub struct Revoke {
 }
 
 impl Command for Revoke {
+    const NAME: &'static str = "RevokeInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.workspace).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, self.workspace).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         let stream = self.id.to_string();
         let before = unit.load::<Invitation>(self.workspace, &stream).await?;
         before.offer().ok_or(invitation::Refusal::NotFound)?;
@@ -237,6 +252,8 @@ pub struct Accept {
 }
 
 impl Command for Accept {
+    const NAME: &'static str = "AcceptInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let user = acting_user(&unit)?;
         let profile = active_user(&mut unit, &user).await?;
@@ -262,9 +279,10 @@ impl Command for Accept {
         }
         workspace.joinable()?;
         let offer = after.offer().ok_or(invitation::Refusal::TokenInvalid)?;
-        still_permitted(&mut unit, id, &workspace, offer.invited_by.as_ref(), offer.role).await?;
+        let issuer = Issuer { user: offer.invited_by.as_ref(), key: offer.invited_by_key };
+        still_permitted(&mut unit, id, &workspace, issuer, &offer.role).await?;
         let through = Entrance::Invitation { invitation_id: self.token.id };
-        let member = join(&mut unit, id, &workspace, &user, offer.role, None, through).await?;
+        let member = join(&mut unit, id, &workspace, &user, offer.role.clone(), None, through).await?;
         let answer = members::describe(&unit, id, workspace.living()?, &member, Some(&profile), 200)?;
         unit.commit(answer.to_text()?).await
     }
@@ -279,7 +297,10 @@ pub struct Decline {
 }
 
 impl Command for Decline {
+    const NAME: &'static str = "DeclineInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        require_no_key(&unit)?;
         let profile = match unit.origin().user().cloned() {
             Some(user) => Some(active_user(&mut unit, &user).await?),
             None => None,
@@ -303,7 +324,10 @@ pub struct Preview {
 }
 
 impl Command for Preview {
+    const NAME: &'static str = "PreviewInvitation";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        require_no_key(&unit)?;
         let (id, workspace) = self.token.locate(&mut unit).await?;
         let state = unit.load::<Invitation>(id, &self.token.id.to_string()).await?;
         let offer = state.offer().ok_or(invitation::Refusal::TokenInvalid)?;

@@ -7,7 +7,7 @@ use tenure_aggregates::{Claim, Membership, MembershipId, Permission, Role, Time,
 use uuid::Uuid;
 
 use super::Precondition;
-use super::authorize::{acting_user, active_user, authority, membership, still_permitted};
+use super::authorize::{Issuer, acting_user, active_user, authority, membership, still_permitted};
 use super::members::{self, join};
 use super::workspaces::release;
 use crate::resources::{self, Answer, Secret};
@@ -29,11 +29,14 @@ pub struct IssueCode {
 }
 
 impl Command for IssueCode {
+    const NAME: &'static str = "IssueInviteCode";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersInvite)?;
-        authority.require_grant(self.role)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
+        acting.require_grant(&self.role)?;
         self.precondition.check::<Workspace>(&unit, &id.to_string())?;
         let details = workspace.joinable()?;
         if let Some(old) = &details.invite_code {
@@ -41,10 +44,11 @@ impl Command for IssueCode {
         }
         let issue = WorkspaceCommand::IssueInviteCode {
             hash: self.hash.clone(),
-            role: self.role,
+            role: self.role.clone(),
             max_uses: self.max_uses,
             expires_at: self.expires_at,
             issued_by: unit.origin().user().cloned(),
+            issued_by_key: unit.origin().api_key(),
             now: unit.now(),
         };
         let after = unit.execute::<Workspace>(id, &id.to_string(), issue).await?;
@@ -67,10 +71,13 @@ pub struct DisableCode {
 }
 
 impl Command for DisableCode {
+    const NAME: &'static str = "DisableInviteCode";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         self.precondition.check::<Workspace>(&unit, &id.to_string())?;
         if let Some(code) = &workspace.writable()?.invite_code {
             release(&mut unit, id, &Claim::invite_code(&code.hash)).await?;
@@ -89,6 +96,8 @@ pub struct JoinByCode {
 }
 
 impl Command for JoinByCode {
+    const NAME: &'static str = "JoinByCode";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let user = acting_user(&unit)?;
         let profile = active_user(&mut unit, &user).await?;
@@ -98,9 +107,10 @@ impl Command for JoinByCode {
         let code = workspace.redeem_code(&self.hash, unit.now())?.clone();
         membership(&mut unit, id, &user).await?;
         self.precondition.check::<Membership>(&unit, &MembershipId::of(id, &user).to_string())?;
-        still_permitted(&mut unit, id, &workspace, code.issued_by.as_ref(), code.role).await?;
+        let issuer = Issuer { user: code.issued_by.as_ref(), key: code.issued_by_key };
+        still_permitted(&mut unit, id, &workspace, issuer, &code.role).await?;
         let through = Entrance::InviteCode { generation: code.generation };
-        let member = join(&mut unit, id, &workspace, &user, code.role, None, through).await?;
+        let member = join(&mut unit, id, &workspace, &user, code.role.clone(), None, through).await?;
         unit.move_counters(CounterMove {
             workspace: id.0,
             code_uses: 1,

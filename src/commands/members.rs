@@ -11,7 +11,7 @@ use tenure_aggregates::{
 };
 
 use super::Precondition;
-use super::authorize::{self, active_user, authority};
+use super::authorize::{self, Acting, active_user, authority};
 use crate::resources::{self, Answer};
 use crate::store::appender::CounterMove;
 use crate::store::retry::Command;
@@ -80,32 +80,35 @@ pub struct AddMember {
 }
 
 impl Command for AddMember {
+    const NAME: &'static str = "AddMember";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersInvite)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersInvite)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
         let stream = MembershipId::of(id, &self.user_id).to_string();
         self.precondition.check::<Membership>(&unit, &stream)?;
         workspace.writable()?;
         let present = matches!(before.standing(unit.now()), Standing::Active | Standing::Deactivated);
         if present {
-            authority.require(Permission::MembersUpdate)?;
+            acting.require(Permission::MembersUpdate)?;
             let edit = EditMember {
                 workspace: id,
                 user_id: self.user_id.clone(),
-                role: self.role,
+                role: self.role.clone(),
                 expires_at: self.expires_at,
                 precondition: Precondition::None,
             };
-            return edit.apply(unit, &workspace, authority, &before).await;
+            return edit.apply(unit, &acting, &before).await;
         }
-        let role = self.role.unwrap_or_default();
-        authority.require_grant(role)?;
+        let role = self.role.clone().unwrap_or_default();
+        acting.require_grant(&role)?;
         workspace.joinable()?;
         let profile = active_user(&mut unit, &self.user_id).await?;
         let expires_at = self.expires_at.flatten();
-        let state = join(&mut unit, id, &workspace, &self.user_id, role, expires_at, Entrance::Added).await?;
+        let state = join(&mut unit, id, workspace, &self.user_id, role, expires_at, Entrance::Added).await?;
         let answer = describe(&unit, id, workspace.living()?, &state, Some(&profile), 201)?;
         unit.commit(answer.at(format!("/v1/workspaces/{id}/members/{}", encode(&self.user_id))).to_text()?)
             .await
@@ -128,14 +131,17 @@ pub struct EditMember {
 }
 
 impl Command for EditMember {
+    const NAME: &'static str = "EditMember";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.workspace).await?;
-        authority.require(Permission::MembersUpdate)?;
+        let acting = authority(&mut unit, self.workspace).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, self.workspace, &self.user_id).await?;
         let stream = MembershipId::of(self.workspace, &self.user_id).to_string();
         self.precondition.check::<Membership>(&unit, &stream)?;
         workspace.writable()?;
-        self.apply(unit, &workspace, authority, &before).await
+        self.apply(unit, &acting, &before).await
     }
 }
 
@@ -143,19 +149,20 @@ impl EditMember {
     async fn apply(
         &self,
         mut unit: UnitOfWork,
-        workspace: &Workspace,
-        authority: tenure_aggregates::Authority,
+        acting: &Acting,
         before: &Membership,
     ) -> Result<Committed, Failure> {
         let (id, now) = (self.workspace, unit.now());
+        let workspace = &acting.workspace;
+        acting.require_not_above(before, &self.user_id)?;
         let owner = workspace.owner() == Some(&self.user_id);
         let mut after = Arc::new(before.clone());
-        if let Some(role) = self.role {
+        if let Some(role) = &self.role {
             // The owner's own role is the workspace's to change; whoever asks for it again asks for nothing.
-            if !(owner && role == Role::Owner) {
-                let command = MembershipCommand::ChangeRole { role, owner, now };
+            if !(owner && *role == Role::Owner) {
+                let command = MembershipCommand::ChangeRole { role: role.clone(), owner, now };
                 if !owner {
-                    authority.require_grant(role)?;
+                    acting.require_grant(role)?;
                 }
                 after = change(&mut unit, id, workspace, &self.user_id, command).await?;
             }
@@ -179,13 +186,17 @@ pub struct SwitchMember {
 }
 
 impl Command for SwitchMember {
+    const NAME: &'static str = "SwitchMember";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
-        authority.require(Permission::MembersUpdate)?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
         self.precondition.check::<Membership>(&unit, &MembershipId::of(id, &self.user_id).to_string())?;
         workspace.writable()?;
+        acting.require_not_above(&before, &self.user_id)?;
         let now = unit.now();
         let owner = workspace.owner() == Some(&self.user_id);
         let command = if self.active {
@@ -193,8 +204,8 @@ impl Command for SwitchMember {
         } else {
             MembershipCommand::Deactivate { reason: self.reason.clone(), owner, now }
         };
-        let after = change(&mut unit, id, &workspace, &self.user_id, command).await?;
-        finish(unit, id, &workspace, &self.user_id, &before, &after).await
+        let after = change(&mut unit, id, workspace, &self.user_id, command).await?;
+        finish(unit, id, workspace, &self.user_id, &before, &after).await
     }
 }
 
@@ -207,16 +218,22 @@ pub struct RemoveMember {
 }
 
 impl Command for RemoveMember {
+    const NAME: &'static str = "RemoveMember";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let (workspace, authority) = authority(&mut unit, id).await?;
+        let acting = authority(&mut unit, id).await?;
+        let workspace = &acting.workspace;
         let leaving = unit.origin().user() == Some(&self.user_id);
         if !leaving {
-            authority.require(Permission::MembersRemove)?;
+            acting.require(Permission::MembersRemove)?;
         }
-        authorize::membership(&mut unit, id, &self.user_id).await?;
+        let before = authorize::membership(&mut unit, id, &self.user_id).await?;
         self.precondition.check::<Membership>(&unit, &MembershipId::of(id, &self.user_id).to_string())?;
         workspace.writable()?;
+        if !leaving {
+            acting.require_not_above(&before, &self.user_id)?;
+        }
         let owner = workspace.owner() == Some(&self.user_id);
         let now = unit.now();
         let command = if leaving {
@@ -224,7 +241,7 @@ impl Command for RemoveMember {
         } else {
             MembershipCommand::Remove { owner }
         };
-        change(&mut unit, id, &workspace, &self.user_id, command).await?;
+        change(&mut unit, id, workspace, &self.user_id, command).await?;
         unit.commit(Answer::no_content().to_text()?).await
     }
 }
@@ -237,6 +254,8 @@ pub struct RecordExpiry {
 }
 
 impl Command for RecordExpiry {
+    const NAME: &'static str = "RecordExpiry";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
         let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - [`authorize`]: who acts, and what that one may do here, at the commit
-//! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`]: one struct per command
+//! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`roles`],
+//!   [`permissions`]: one struct per command
 //! - [`precondition`]: what `If-Match` asks for
 //! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
 
@@ -11,7 +12,9 @@ pub mod erasure;
 pub mod invitations;
 pub mod invite_code;
 pub mod members;
+pub mod permissions;
 pub mod precondition;
+pub mod roles;
 pub mod upkeep;
 pub mod users;
 pub mod workspaces;

@@ -24,6 +24,8 @@ pub struct ProvisionUser {
 }
 
 impl Command for ProvisionUser {
+    const NAME: &'static str = "ProvisionUser";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         require_service(&unit)?;
         let home = WorkspaceId::personal(&self.user_id);

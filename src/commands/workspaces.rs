@@ -27,6 +27,8 @@ pub struct CreateWorkspace {
 }
 
 impl Command for CreateWorkspace {
+    const NAME: &'static str = "CreateWorkspace";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let owner = self.owner(&unit)?;
         active_user(&mut unit, &owner).await?;
@@ -53,13 +55,9 @@ impl Command for CreateWorkspace {
 impl CreateWorkspace {
     fn owner(&self, unit: &UnitOfWork) -> Result<UserId, Failure> {
         match (unit.origin().user(), &self.owner_id) {
-            (Some(actor), Some(named)) if actor != named => {
-                let detail = "A user creates workspaces for nobody but themselves.";
-                let mut refusal = Refusal::new("permission_denied", detail);
-                refusal.permission = Some("operator");
-                Err(refusal.into())
-            }
+            (Some(actor), Some(named)) if actor != named => Err(denied()),
             (Some(actor), _) => Ok(actor.clone()),
+            (None, _) if unit.origin().api_key().is_some() => Err(denied()),
             (None, Some(named)) => Ok(named.clone()),
             (None, None) => {
                 let mut refusal = Refusal::new("validation_failed", "Say who is to own the workspace.");
@@ -68,6 +66,13 @@ impl CreateWorkspace {
             }
         }
     }
+}
+
+fn denied() -> Failure {
+    let detail = "A user creates workspaces for nobody but themselves, and a key for nobody.";
+    let mut refusal = Refusal::new("permission_denied", detail);
+    refusal.permission = Some("operator");
+    refusal.into()
 }
 
 /// Changes to a workspace's profile and settings: `None` leaves a field as it is.
@@ -82,6 +87,7 @@ pub struct ChangeWorkspace {
     pub phone: Option<Option<String>>,
     pub social: SocialChange,
     pub seats_limit: Option<u32>,
+    pub plan: Option<String>,
     pub precondition: Precondition,
 }
 
@@ -96,11 +102,14 @@ pub struct SocialChange {
 }
 
 impl Command for ChangeWorkspace {
+    const NAME: &'static str = "ChangeWorkspace";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.id).await?;
-        authority.require(Permission::WorkspaceUpdate)?;
-        if self.seats_limit.is_some() {
-            authority.require_service()?;
+        let acting = authority(&mut unit, self.id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::WorkspaceUpdate)?;
+        if self.seats_limit.is_some() || self.plan.is_some() {
+            acting.authority.require_service()?;
         }
         let stream = self.id.to_string();
         self.precondition.check::<Workspace>(&unit, &stream)?;
@@ -124,7 +133,7 @@ impl Command for ChangeWorkspace {
             let seats_limit = Some(i32::try_from(limit).unwrap_or(i32::MAX));
             unit.move_counters(CounterMove { workspace: self.id.0, seats_limit, ..CounterMove::default() });
         }
-        finish(unit, self.id, &workspace, &after).await
+        finish(unit, self.id, workspace, &after).await
     }
 }
 
@@ -160,12 +169,15 @@ pub struct TransferOwnership {
 }
 
 impl Command for TransferOwnership {
+    const NAME: &'static str = "TransferOwnership";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.id).await?;
-        authority.require(Permission::WorkspaceTransfer)?;
+        let acting = authority(&mut unit, self.id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::WorkspaceTransfer)?;
         self.precondition.check::<Workspace>(&unit, &self.id.to_string())?;
-        let after = transfer(&mut unit, self.id, &workspace, &self.to).await?;
-        finish(unit, self.id, &workspace, &after).await
+        let after = transfer(&mut unit, self.id, workspace, &self.to).await?;
+        finish(unit, self.id, workspace, &after).await
     }
 }
 
@@ -212,11 +224,14 @@ pub struct ChangeLifecycle {
 }
 
 impl Command for ChangeLifecycle {
+    const NAME: &'static str = "ChangeLifecycle";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.id).await?;
+        let acting = authority(&mut unit, self.id).await?;
+        let workspace = &acting.workspace;
         match self.step {
-            Step::Suspend { .. } | Step::Resume { .. } => authority.require_service()?,
-            Step::Archive | Step::Restore => authority.require(Permission::WorkspaceDelete)?,
+            Step::Suspend { .. } | Step::Resume { .. } => acting.authority.require_service()?,
+            Step::Archive | Step::Restore => acting.require(Permission::WorkspaceDelete)?,
         }
         let stream = self.id.to_string();
         self.precondition.check::<Workspace>(&unit, &stream)?;
@@ -227,7 +242,7 @@ impl Command for ChangeLifecycle {
             Step::Restore => WorkspaceCommand::Restore,
         };
         let after = unit.execute::<Workspace>(self.id, &stream, command).await?;
-        finish(unit, self.id, &workspace, &after).await
+        finish(unit, self.id, workspace, &after).await
     }
 }
 
@@ -239,9 +254,12 @@ pub struct DeleteWorkspace {
 }
 
 impl Command for DeleteWorkspace {
+    const NAME: &'static str = "DeleteWorkspace";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let (workspace, authority) = authority(&mut unit, self.id).await?;
-        authority.require(Permission::WorkspaceDelete)?;
+        let acting = authority(&mut unit, self.id).await?;
+        let workspace = &acting.workspace;
+        acting.require(Permission::WorkspaceDelete)?;
         self.precondition.check::<Workspace>(&unit, &self.id.to_string())?;
         end(&mut unit, self.id, workspace.living()?, WorkspaceCommand::Delete).await?;
         unit.commit(Answer::no_content().to_text()?).await

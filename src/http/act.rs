@@ -7,7 +7,9 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use garde::Validate;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tenure_aggregates::WorkspaceId;
@@ -16,7 +18,7 @@ use uuid::Uuid;
 use super::App;
 use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
-use super::base::query::NoQuery;
+use super::base::query::{NoQuery, Query};
 use super::caller::Caller;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
@@ -45,6 +47,29 @@ impl FromRequestParts<Arc<App>> for Act {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         NoQuery::from_request_parts(parts, app).await?;
+        Self::of(caller, parts, app).await
+    }
+}
+
+/// A command whose terms stand in the query, for a method that has no body.
+#[derive(Debug)]
+pub struct QueriedAct<Q>(pub Act, pub Q);
+
+impl<Q> FromRequestParts<Arc<App>> for QueriedAct<Q>
+where
+    Q: DeserializeOwned + Validate<Context = ()> + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let Query(query) = Query::from_request_parts(parts, app).await?;
+        Ok(Self(Act::of(caller, parts, app).await?, query))
+    }
+}
+
+impl Act {
+    async fn of(caller: Caller, parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, app).await?;
         let precondition = match IfMatch::from_request_parts(parts, app).await? {
             IfMatch::Absent => Precondition::None,
@@ -53,7 +78,8 @@ impl FromRequestParts<Arc<App>> for Act {
                 Precondition::OneOf(seen.into_iter().filter_map(|seen| i64::try_from(seen).ok()).collect())
             }
         };
-        let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
+        let (method, path) = (parts.method.to_string(), path.to_owned());
         Ok(Self { app: app.clone(), caller, precondition, key, method, path })
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{Datelike, Duration};
 use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
-use tenure_aggregates::{Role, Time, UserId};
+use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
 type Checked = Result<(), garde::Error>;
 
@@ -55,9 +55,23 @@ pub fn user_id(text: &str, (): &()) -> Checked {
     said(UserId::parse(text).map(drop))
 }
 
+/// A built-in role, or what could be the name of one of the workspace's own.
 pub fn role(text: &str, (): &()) -> Checked {
-    let known = || fault("unknown_role", "must be one of owner, admin, moderator, member");
-    text.parse::<Role>().map(drop).map_err(|_| known())
+    let detail = "must be owner, admin, moderator, member or the name of a role of the workspace's own";
+    text.parse::<Role>().map(drop).map_err(|_| fault("unknown_role", detail))
+}
+
+pub fn built_in_role(text: &str, (): &()) -> Checked {
+    one_of(text, &["owner", "admin", "moderator", "member"])
+}
+
+pub fn permission(text: &str, (): &()) -> Checked {
+    said(PermissionName::parse(text).map(drop))
+}
+
+/// The name of a plan, as the operator's billing calls it.
+pub fn plan(text: &str, (): &()) -> Checked {
+    said(values::line(text, values::PLAN_MAX))
 }
 
 pub fn lifetime(given: &Lifetime, (): &()) -> Checked {

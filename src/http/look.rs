@@ -8,8 +8,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tenure_aggregates::{Permission, Time, UserId, WorkspaceId, authority, workspace};
-use tenure_projections::{TenantTx, members, workspaces};
+use tenure_aggregates::{
+    ApiKeyId, Catalogue, Permission, PermissionName, Rights, Time, UserId, WorkspaceId, authority, workspace,
+};
+use tenure_projections::{TenantTx, api_keys, members, permissions, workspaces};
 
 use super::App;
 use super::base::conditional::{TENURE_POSITION, TenurePosition, etag};
@@ -55,7 +57,12 @@ impl Look {
                 }
             }
             Some(Actor::User(user)) => self.require(&mut tx, user, permission).await?,
-            None => return Err(Failure::from(workspace::Refusal::NotFound).into()),
+            Some(Actor::ApiKey { id: key, workspace }) if *workspace == id => {
+                self.require_key(&mut tx, *key, permission).await?;
+            }
+            Some(Actor::ApiKey { .. }) | None => {
+                return Err(Failure::from(workspace::Refusal::NotFound).into());
+            }
         }
         Ok(tx)
     }
@@ -65,18 +72,39 @@ impl Look {
         let Some(standing) = standing.filter(|standing| standing.role.is_some()) else {
             return Err(Failure::from(workspace::Refusal::NotFound).into());
         };
-        match standing.active_role(self.now) {
-            Some(role) if role.allows(permission) => Ok(()),
-            _ => Err(Failure::from(authority::Refusal::PermissionDenied(permission)).into()),
-        }
+        // Tenure's own permissions are no part of the catalogue.
+        require(&standing.rights(&Catalogue::default(), self.now), permission)
+    }
+
+    async fn require_key(
+        &self,
+        tx: &mut TenantTx,
+        key: ApiKeyId,
+        permission: Permission,
+    ) -> Result<(), Problem> {
+        let row = api_keys::find(tx, key.0).await.map_err(StoreError::from)?;
+        let usable =
+            row.filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|end| end > self.now));
+        let row = usable.ok_or_else(|| Problem::from(Failure::from(workspace::Refusal::NotFound)))?;
+        let names: Vec<_> =
+            row.permissions.iter().filter_map(|name| PermissionName::parse(name).ok()).collect();
+        require(&Rights::of_names(&names), permission)
     }
 
     /// A transaction on a user's own record, for the service and that user; to anybody else there is no such user.
     pub async fn user(&self, user: &UserId) -> Result<TenantTx, Problem> {
-        if self.caller.user().is_some_and(|caller| caller != user) {
-            return Err(no_such_user());
+        match &self.caller.0.actor {
+            Some(Actor::Service | Actor::System) => {}
+            Some(Actor::User(caller)) if caller == user => {}
+            Some(Actor::User(_) | Actor::ApiKey { .. }) | None => return Err(no_such_user()),
         }
         Ok(self.app.reads.personal(WorkspaceId::personal(user), self.seen).await?)
+    }
+
+    /// The products' permissions.
+    pub async fn catalogue(&self) -> Result<Catalogue, Problem> {
+        let mut tx = self.app.reads.workspace(Catalogue::home(), self.seen).await?;
+        Ok(permissions::catalogue(&mut tx).await.map_err(StoreError::from)?)
     }
 
     /// The position a read is at least as fresh as.
@@ -98,6 +126,13 @@ impl Look {
         }
         self.fresh(response)
     }
+}
+
+fn require(rights: &Rights, permission: Permission) -> Result<(), Problem> {
+    if rights.allows(permission) {
+        return Ok(());
+    }
+    Err(Failure::from(authority::Refusal::PermissionDenied(permission)).into())
 }
 
 pub fn no_such_user() -> Problem {

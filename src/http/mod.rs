@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`readiness`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`readiness`]; each holds its routes, request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
@@ -23,6 +23,7 @@ pub mod list;
 pub mod look;
 pub mod members;
 pub mod openapi;
+pub mod permissions;
 pub mod problem;
 pub mod readiness;
 pub mod roles;

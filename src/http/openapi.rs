@@ -7,7 +7,9 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
-use super::{access, audit_log, events, invitations, invite_code, members, readiness, roles, users, workspaces};
+use super::{
+    access, audit_log, events, invitations, invite_code, members, permissions, readiness, roles, users, workspaces,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -55,6 +57,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(readiness::routes())
         .merge(members::routes())
         .merge(roles::routes())
+        .merge(permissions::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(audit_log::routes())

@@ -176,6 +176,9 @@ struct ChangeRequest {
     /// By the operator only.
     #[garde(dive)]
     seats: Option<SeatsRequest>,
+    /// By the operator only.
+    #[garde(inner(custom(checks::plan)))]
+    plan: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
@@ -247,6 +250,7 @@ async fn change(act: Act, Path(id): Path<Uuid>, body: Body<ChangeRequest>) -> Re
             Some(Some(change)) => change.into(),
         },
         seats_limit: request.seats.and_then(|seats| seats.limit),
+        plan: request.plan,
         precondition: act.precondition.clone(),
     };
     let outcome = act.run(Some(id), &body.raw, command).await?;

@@ -43,7 +43,7 @@ impl Member {
         is_owner: bool,
         updated_at: DateTime<Utc>,
     ) -> Self {
-        let role = if is_owner { Role::Owner } else { terms.role.unowned() };
+        let role = if is_owner { Role::Owner } else { terms.role.clone().unowned() };
         Self {
             workspace_id: workspace.0,
             user_id: terms.user_id.to_string(),

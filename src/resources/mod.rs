@@ -7,6 +7,7 @@ mod answer;
 mod invitation;
 mod invite_code;
 mod member;
+mod role;
 mod user;
 mod workspace;
 
@@ -14,5 +15,6 @@ pub use answer::{Answer, Secret};
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};
+pub use role::{PermissionEntry, Role};
 pub use user::{SwitcherItem, User};
 pub use workspace::{Seats, Social, Suspension, Workspace, status};

@@ -50,6 +50,8 @@ pub struct SwitcherItem {
     pub role: String,
     /// The workspace's status.
     pub status: String,
+    #[schema(example = "free")]
+    pub plan: String,
     /// The status of the user's membership.
     pub membership_status: String,
     pub joined_at: DateTime<Utc>,
@@ -78,6 +80,7 @@ impl SwitcherItem {
         Self {
             workspace_id: row.workspace_id,
             status: super::status(row.suspended, row.archived).to_owned(),
+            plan: row.plan,
             kind: row.kind,
             name: row.name,
             slug: row.slug,

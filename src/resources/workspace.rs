@@ -28,6 +28,8 @@ pub struct Workspace {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Suspension>,
     pub seats: Seats,
+    #[schema(example = "free")]
+    pub plan: String,
     /// The invite code's terms, never the code.
     pub invite_code: Option<InviteCode>,
     pub created_at: DateTime<Utc>,
@@ -85,6 +87,7 @@ impl Workspace {
                 used: counters.seats,
                 limit: i32::try_from(details.seats_limit).unwrap_or(i32::MAX),
             },
+            plan: details.plan.clone(),
             invite_code: details
                 .invite_code
                 .as_ref()
@@ -135,6 +138,7 @@ impl Workspace {
             status,
             suspension: row.suspended_since.map(|since| Suspension { reason: row.suspension_reason, since }),
             seats: Seats { used: row.seats_used, limit: row.seats_limit },
+            plan: row.plan,
             invite_code: row.code_generation.zip(row.code_role).map(|(generation, role)| InviteCode {
                 role,
                 max_uses: row.code_max_uses.and_then(|max| u32::try_from(max).ok()),

@@ -8,7 +8,10 @@ use tenure_aggregates::{ApiKeyId, UserId, WorkspaceId};
 pub enum Actor {
     User(UserId),
     /// A workspace's own key: it sees that workspace, and no other.
-    ApiKey { id: ApiKeyId, workspace: WorkspaceId },
+    ApiKey {
+        id: ApiKeyId,
+        workspace: WorkspaceId,
+    },
     /// A holder of the operator key, acting for nobody else.
     Service,
     /// A rule of Tenure itself (an expiry that has come).
@@ -62,6 +65,13 @@ impl Origin {
         match &self.actor {
             Some(Actor::User(user)) => Some(user),
             Some(Actor::ApiKey { .. } | Actor::Service | Actor::System) | None => None,
+        }
+    }
+
+    pub fn api_key(&self) -> Option<ApiKeyId> {
+        match &self.actor {
+            Some(Actor::ApiKey { id, .. }) => Some(*id),
+            Some(Actor::User(_) | Actor::Service | Actor::System) | None => None,
         }
     }
 

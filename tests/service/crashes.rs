@@ -401,6 +401,8 @@ async fn connections_are_terminated_at_random() {
 struct StartErasure(UserId);
 
 impl Command for StartErasure {
+    const NAME: &'static str = "StartErasure";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let home = WorkspaceId::personal(&self.0);
         unit.execute::<User>(home, &home.to_string(), UserCommand::StartErasure).await?;

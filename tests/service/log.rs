@@ -271,6 +271,8 @@ struct TakeClaim {
 }
 
 impl Command for TakeClaim {
+    const NAME: &'static str = "TakeClaim";
+
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         unit.begin_stream::<Claim>(&self.id);
         unit.execute::<Claim>(self.workspace, &self.id, ClaimCommand::Take { by: self.workspace }).await?;

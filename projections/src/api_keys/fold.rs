@@ -83,7 +83,15 @@ fn evolve(rows: &mut Rows<Key, Row>, recorded: &Recorded, event: &ApiKeyEvent) -
     let id = id(recorded)?;
     match event {
         E::ApiKeyCreated {
-            name, hash, hint, permissions, expires_at, networks, created_by, created_at, ..
+            name,
+            hash,
+            hint,
+            permissions,
+            expires_at,
+            networks,
+            created_by,
+            created_at,
+            ..
         } => {
             let row = Row {
                 workspace_id: id.0,
