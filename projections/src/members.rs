@@ -96,7 +96,7 @@ pub async fn list(
 }
 
 /// Active members with one of these roles, oldest first, after the one named by (`joined_at`, `user_id`).
-pub async fn holders(
+pub async fn active_holders(
     tx: &mut TenantTx,
     roles: &[String],
     after: Option<(Time, &str)>,

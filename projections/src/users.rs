@@ -56,7 +56,7 @@ pub async fn stuck_in_erasure(
 }
 
 /// The workspaces of the user whose personal workspace the transaction names, by id, after one of them.
-pub async fn workspaces_of(
+pub async fn workspace_ids_of(
     tx: &mut TenantTx,
     after: Option<Uuid>,
     limit: i64,

@@ -1,5 +1,6 @@
 //! Who made it so: the event that gave somebody the role they hold, out of the workspace's own log.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tenure_aggregates::{MembershipId, Role, RoleName, Time, UserId, WorkspaceId};
 use tenure_projections::{Logged, TenantTx};
@@ -13,7 +14,7 @@ use crate::store::{Failure, StoreError};
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Since {
     pub position: i64,
-    pub time: Time,
+    pub time: DateTime<Utc>,
     /// The event's name, such as `MembershipRoleChanged`.
     pub event: String,
 }

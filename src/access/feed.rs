@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, PgConnection, PgPool};
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, Time, UserId, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, UserId, Workspace, WorkspaceId,
 };
 use tenure_projections::recorded::member;
 use tenure_projections::{Event, Recorded, Undecodable};

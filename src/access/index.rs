@@ -143,8 +143,8 @@ enum Grave {
 impl Default for Index {
     fn default() -> Self {
         Self {
-            memberships: Table::new(|key| u64::from(key.0[0]) << 32 | u64::from(key.0[1])),
-            workspaces: Table::new(|id| HASH[0].hash_one(id)),
+            memberships: Table::new(|key: &MemberKey| u64::from(key.0[0]) << 32 | u64::from(key.0[1])),
+            workspaces: Table::new(|id: &PlaceKey| HASH[0].hash_one(id)),
             roles: RoleCodes::default(),
             catalogue: RwLock::new(Arc::new(Known::of(0, Catalogue::default()))),
             catalogue_unknown: AtomicBool::new(false),

@@ -27,7 +27,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Why there is nothing to load from, yet or until somebody acts.
 #[derive(Debug, thiserror::Error)]
-pub enum NotLoaded {
+pub(super) enum NotLoaded {
     #[error("the read models have not begun")]
     NotBegun,
     #[error("the read model {0} was written by another version: rebuild it")]

@@ -64,7 +64,8 @@ impl Past {
         let catalogue = catalogue.await?;
         tx.close().await.map_err(StoreError::from)?;
         let mut tx = reads.log_of(workspace).await?;
-        let of_workspace = self.fold::<Workspace>(&mut tx, &workspace.to_string(), |event| match event {
+        let id = workspace.to_string();
+        let of_workspace = self.fold::<Workspace>(&mut tx, &id, |event| match event {
             Event::Workspace(event) => Some(event),
             _ => None,
         });

@@ -53,9 +53,11 @@ impl Progress {
     /// This process appended `(after, to]`, and the index has it.
     pub(super) fn took_own(&self, after: i64, to: i64) {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.len() >= MOST_OWN {
+            own.clear();
+        }
         match own.back_mut() {
             Some(last) if last.1 == after => last.1 = to,
-            _ if own.len() >= MOST_OWN => own.clear(),
             _ => own.push_back((after, to)),
         }
         let position = *self.position.borrow();

@@ -7,7 +7,7 @@ use tenure_aggregates::{Role, RoleName};
 
 /// Fits into 24 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoleCode(u32);
+pub(super) struct RoleCode(u32);
 
 /// The first number of a workspace's own role; those below are the built-in ones, lowest first.
 const CUSTOM: u32 = 4;
@@ -15,7 +15,7 @@ const CUSTOM: u32 = 4;
 const MOST: u32 = (1 << 24) - 1;
 
 #[derive(Debug, Default)]
-pub struct RoleCodes {
+pub(super) struct RoleCodes {
     names: RwLock<Names>,
 }
 
@@ -44,14 +44,14 @@ impl RoleCode {
     }
 
     /// The role, if it is a built-in one.
-    pub fn built_in(self) -> Option<Role> {
+    pub(super) fn built_in(self) -> Option<Role> {
         Role::BUILT_IN.get(self.0 as usize).cloned()
     }
 }
 
 impl RoleCodes {
     /// The role's number; none once sixteen million names are in use.
-    pub fn code(&self, role: &Role) -> Option<RoleCode> {
+    pub(super) fn code(&self, role: &Role) -> Option<RoleCode> {
         let Some(name) = role.custom() else {
             let at = Role::BUILT_IN.iter().position(|built_in| built_in == role)?;
             return u32::try_from(at).ok().map(RoleCode);
@@ -60,7 +60,7 @@ impl RoleCodes {
         known.or_else(|| self.add(name)).map(RoleCode)
     }
 
-    pub fn role(&self, code: RoleCode) -> Option<Role> {
+    pub(super) fn role(&self, code: RoleCode) -> Option<Role> {
         code.built_in().or_else(|| {
             let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
             names.names.get(code.0.checked_sub(CUSTOM)? as usize).cloned().map(Role::Custom)

@@ -22,7 +22,7 @@ pub(super) const WORKSPACE: &str = "workspace";
 /// A subject or a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
-pub struct Entity {
+pub(super) struct Entity {
     /// `user` for a subject, `workspace` for a resource.
     #[serde(rename = "type")]
     pub kind: String,
@@ -34,7 +34,7 @@ pub struct Entity {
 /// A subject or a resource that is searched for: an id is ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
-pub struct Sought {
+pub(super) struct Sought {
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
@@ -43,7 +43,7 @@ pub struct Sought {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
-pub struct Action {
+pub(super) struct Action {
     /// The name of a permission.
     #[schema(example = "members:invite")]
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Action {
 /// The circumstances of a question; what is not listed here is ignored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[garde(allow_unvalidated)]
-pub struct Context {
+pub(super) struct Context {
     /// As it was then: a position of the log, or an instant.
     #[serde(default)]
     #[garde(inner(custom(known_moment)))]
@@ -67,7 +67,7 @@ pub struct Context {
 /// A position (a number, or one as text) or an instant (RFC 3339).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
-pub enum AsOf {
+pub(super) enum AsOf {
     Position(u64),
     Text(String),
 }

@@ -105,7 +105,7 @@ async fn subjects(ask: Ask, asked: Asked<SubjectSearch>) -> Result<Response, Pro
     }
     let after = page.after.as_ref().map(|(joined_at, user)| (*joined_at, user.as_str()));
     let mut tx = ask.app.reads.workspace(workspace, ask.seen).await?;
-    let rows = members::holders(&mut tx, &roles, after, one_more(page.limit), ask.now).await;
+    let rows = members::active_holders(&mut tx, &roles, after, one_more(page.limit), ask.now).await;
     let mut rows = rows.map_err(StoreError::from)?;
     let more = rows.len() > page.limit;
     rows.truncate(page.limit);
@@ -127,7 +127,7 @@ async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, P
     let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER && resource.kind == WORKSPACE);
     let Some(user) = user else { return nobody(&ask, page) };
     let mut tx = ask.app.reads.personal(WorkspaceId::personal(&user), ask.seen).await?;
-    let rows = users::workspaces_of(&mut tx, page.after, one_more(page.limit)).await;
+    let rows = users::workspace_ids_of(&mut tx, page.after, one_more(page.limit)).await;
     let mut rows = rows.map_err(StoreError::from)?;
     // Each row is decided on its own; the transaction would only hold a connection meanwhile.
     tx.close().await.map_err(StoreError::from)?;
