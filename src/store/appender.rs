@@ -254,7 +254,9 @@ impl Writer {
     /// Sends one batch; returns the jobs that have to be planned again.
     async fn send(&mut self, plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
         let started = Instant::now();
-        let sent = if plan.accepted.is_empty() {
+        let sent = if plan.behind {
+            self.connection.look_again(&self.heads).await
+        } else if plan.accepted.is_empty() {
             Sent::Done
         } else {
             self.connection.send(&plan, &self.heads).await

@@ -185,6 +185,18 @@ impl Connection {
         }
     }
 
+    /// Learns what others have written, so that the batch is planned on it.
+    pub(super) async fn look_again(&mut self, heads: &Heads) -> Sent {
+        let learnt = match self.head().await {
+            Ok(head) => self.catch_up(&head, heads).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = learnt {
+            self.broke(&error);
+        }
+        Sent::Raced
+    }
+
     async fn look_at(&mut self, plan: &Plan, heads: &Heads) -> Result<Sent, StoreError> {
         let head = self.head().await?;
         if head.position != plan.base || head.epoch != self.epoch {

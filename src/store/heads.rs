@@ -176,6 +176,11 @@ impl Inner {
         read_at >= self.horizon && self.streams.get(key).is_none_or(|latest| latest.sequence == sequence)
     }
 
+    /// Whether somebody has read a stream further than it is known here: another process must have written it.
+    pub(super) fn is_behind(&self, key: &StreamKey, sequence: i64) -> bool {
+        self.streams.get(key).is_some_and(|latest| latest.sequence < sequence)
+    }
+
     pub(super) fn remember_stream(
         &mut self,
         position: i64,
