@@ -7,7 +7,7 @@
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
-//! - [`secrets`], [`issuers`]: keys, tokens, and who may vouch for whom
+//! - [`secrets`], [`issuers`], [`key_ring`]: keys, tokens, who may vouch for whom, and whose an API key is
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //!
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
@@ -22,6 +22,7 @@ pub mod embedded_postgres;
 pub mod http;
 pub mod ids;
 pub mod issuers;
+pub mod key_ring;
 pub mod projector;
 pub mod reads;
 pub mod resources;

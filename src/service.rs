@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::database::{Role, migrate, pool};
 use crate::http::App;
 use crate::issuers::{Issuers, JwksClient, config};
+use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
@@ -69,7 +70,13 @@ impl Service {
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
-        let upkeep = tokio::spawn(upkeep::run(store.clone(), projector_pool.clone(), stopping.clone()));
+        let key_ring = Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
+        let works = upkeep::Upkeep {
+            store: store.clone(),
+            projector: projector_pool.clone(),
+            key_ring: key_ring.clone(),
+        };
+        let upkeep = tokio::spawn(works.run(stopping.clone()));
         let feed =
             Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
         let app = Arc::new(App {
@@ -79,6 +86,7 @@ impl Service {
             keys: Keys::from(&master),
             operator,
             issuers,
+            key_ring,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,

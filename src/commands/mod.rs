@@ -3,10 +3,11 @@
 //! # Layout
 //! - [`authorize`]: who acts, and what that one may do here, at the commit
 //! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`roles`],
-//!   [`permissions`]: one struct per command
+//!   [`permissions`], [`api_keys`]: one struct per command
 //! - [`precondition`]: what `If-Match` asks for
 //! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
 
+pub mod api_keys;
 pub mod authorize;
 pub mod erasure;
 pub mod invitations;

@@ -1,5 +1,5 @@
 //! What Tenure does by itself: records expiries that have come, withdraws erasures that were cut off, forgets
-//! idempotency keys that are old.
+//! idempotency keys that are old, writes down when API keys were last used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::erasure::withdraw;
 use super::members::RecordExpiry;
 use crate::clock;
+use crate::key_ring::KeyRing;
 use crate::store::{Failure, Origin, Store, StoreError, idempotency};
 
 /// How often expiries are looked for. Only the seat waits for it: access ends at the instant itself.
@@ -25,23 +26,47 @@ const ERASURE_TAKES: TimeDelta = TimeDelta::minutes(2);
 /// How long an idempotency key is kept.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(48);
 
-/// Runs until told to stop. `projector` reads the members of all tenants.
-pub async fn run(store: Store, projector: PgPool, stop: CancellationToken) {
-    let mut due = tokio::time::interval(EVERY);
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = due.tick() => {}
-            () = stop.cancelled() => return,
+/// What it works with.
+#[derive(Debug)]
+pub struct Upkeep {
+    pub store: Store,
+    /// Reads the members of all tenants.
+    pub projector: PgPool,
+    pub key_ring: Arc<KeyRing>,
+}
+
+impl Upkeep {
+    /// Runs until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut due = tokio::time::interval(EVERY);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = due.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            self.round().await;
         }
-        if let Err(error) = record_expiries(&store, &projector, None).await {
+        self.write_uses().await;
+    }
+
+    async fn round(&self) {
+        let Self { store, projector, .. } = self;
+        if let Err(error) = record_expiries(store, projector, None).await {
             tracing::warn!(?error, "expiries could not be recorded; trying again later");
         }
-        if let Err(error) = withdraw_erasures(&store, &projector, clock::now() - ERASURE_TAKES).await {
+        if let Err(error) = withdraw_erasures(store, projector, clock::now() - ERASURE_TAKES).await {
             tracing::warn!(?error, "erasures that were cut off could not be withdrawn; trying again later");
         }
         if let Err(error) = idempotency::forget(&store.pool, clock::now() - KEYS_KEPT).await {
             tracing::warn!(%error, "old idempotency keys could not be forgotten; trying again later");
+        }
+        self.write_uses().await;
+    }
+
+    async fn write_uses(&self) {
+        if let Err(error) = self.key_ring.write_uses().await {
+            tracing::warn!(%error, "the last uses of API keys could not be written; trying again later");
         }
     }
 }

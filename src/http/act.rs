@@ -23,7 +23,7 @@ use super::caller::Caller;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
 use crate::resources::{Answer, Secret};
-use crate::secrets::{invitation_token, invite_code};
+use crate::secrets::{api_key, invitation_token, invite_code};
 use crate::store::idempotency::{KeyScope, RequestKey};
 use crate::store::retry::{Command, Done};
 use crate::store::{Failure, Origin, Refusal, StoreError};
@@ -165,6 +165,9 @@ impl Act {
             ),
             Secret::InviteCode { at, workspace, nonce } => {
                 (at, "code", invite_code::issue(&self.app.keys.invite_code, *workspace, *nonce))
+            }
+            Secret::ApiKey { at, workspace, nonce } => {
+                (at, "key", api_key::issue(&self.app.keys.api_key, *workspace, *nonce))
             }
         };
         if let Some(Value::Object(object)) = answer.body.as_mut().and_then(|body| body.pointer_mut(at)) {

@@ -1,12 +1,13 @@
-//! Who calls: the operator key, for the service itself or for a user it acts for, or an issuer's JWT.
+//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, or an API key.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tenure_aggregates::UserId;
+use tenure_aggregates::{Time, UserId};
 
 use super::App;
 use super::base::correlation::{RequestId, TraceContext};
@@ -14,6 +15,8 @@ use super::base::problem::Problem;
 use super::base::server::PeerAddr;
 use crate::clock;
 use crate::issuers::TokenRefusal;
+use crate::key_ring::OpenedKey;
+use crate::secrets::api_key;
 use crate::store::Origin;
 use crate::store::origin::{Actor, OPERATOR};
 
@@ -48,33 +51,65 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let (actor, via) = authenticate(&parts.headers, app).await?;
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
+        let credential = authenticate(&parts.headers, peer, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Ok(Self(Arc::new(Origin {
+        let (actor, via, key) = match credential {
+            Credential::Operator(Some(user)) => (Actor::User(user), Some(OPERATOR.to_owned()), None),
+            Credential::Operator(None) => (Actor::Service, None, None),
+            Credential::Token(user) => (Actor::User(user), None, None),
+            Credential::ApiKey(key) => (key.actor(), None, Some(key)),
+        };
+        let origin = Arc::new(Origin {
             actor: Some(actor),
             via,
             // The request id is the correlation id unless a trace spans more than this request.
             correlation_id: trace,
             request_id,
             causation_id: None,
-            ip: parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical().to_string()),
+            ip: peer.map(|address| address.to_string()),
             user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
-        })))
+        });
+        if let Some(key) = key {
+            app.key_ring.note_network(&key, origin.clone());
+        }
+        Ok(Self(origin))
     }
 }
 
-async fn authenticate(headers: &HeaderMap, app: &App) -> Result<(Actor, Option<String>), Problem> {
+/// What a request has shown, and it was good.
+enum Credential {
+    /// The operator key, and whom its holder acts for.
+    Operator(Option<UserId>),
+    /// A JWT of a configured issuer.
+    Token(UserId),
+    ApiKey(OpenedKey),
+}
+
+async fn authenticate(headers: &HeaderMap, peer: Option<IpAddr>, app: &App) -> Result<Credential, Problem> {
     let token = bearer(headers).ok_or_else(unauthenticated)?;
     let now = clock::now();
     let acted_for = acted_for(headers)?;
     if app.operator.matches(token, now) {
-        return Ok(match acted_for {
-            Some(user) => (Actor::User(user), Some(OPERATOR.to_owned())),
-            None => (Actor::Service, None),
-        });
+        return Ok(Credential::Operator(acted_for));
     }
+    let credential = if token.starts_with(api_key::PREFIX) {
+        Credential::ApiKey(app.key_ring.open(token, peer, now).await?.ok_or_else(unauthenticated)?)
+    } else {
+        Credential::Token(issued_to(token, now, app).await?)
+    };
+    if acted_for.is_some() {
+        let detail = "Only the operator key may act for a user.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
+            .with("permission", "operator".into()));
+    }
+    Ok(credential)
+}
+
+/// Whom a configured issuer's JWT speaks of.
+async fn issued_to(token: &str, now: Time, app: &App) -> Result<UserId, Problem> {
     let verified = app.issuers.verify(token, now).await.map_err(|refusal| match refusal {
         TokenRefusal::Invalid(reason) => {
             tracing::info!(%reason, "a bearer token was refused");
@@ -87,13 +122,7 @@ async fn authenticate(headers: &HeaderMap, app: &App) -> Result<(Actor, Option<S
         )
         .with_retry_after(5),
     })?;
-    if acted_for.is_some() {
-        let detail = "Only the operator key may act for a user.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
-            .with("permission", "operator".into()));
-    }
-    let user = UserId::parse(&verified.subject).map_err(|_| unauthenticated())?;
-    Ok((Actor::User(user), None))
+    UserId::parse(&verified.subject).map_err(|_| unauthenticated())
 }
 
 /// The one bearer token; two credentials are none.

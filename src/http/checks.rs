@@ -1,6 +1,10 @@
 //! Validation at the door: the domain's rules for texts, said so that garde can list them all.
 
+use std::net::IpAddr;
+
 use chrono::{Datelike, Duration};
+use ipnet::IpNet;
+use tenure_aggregates::api_key::MAX_OVERLAP;
 use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
@@ -67,6 +71,26 @@ pub fn built_in_role(text: &str, (): &()) -> Checked {
 
 pub fn permission(text: &str, (): &()) -> Checked {
     said(PermissionName::parse(text).map(drop))
+}
+
+/// A network as CIDR, or a single address.
+pub fn network(text: &str, (): &()) -> Checked {
+    let fault = || fault("invalid", "must be a network such as 192.0.2.0/24 or 2001:db8::/48, or an address");
+    parse_network(text).map(drop).ok_or_else(fault)
+}
+
+/// The network as it is kept: host bits cleared, an address as the network of itself.
+pub fn parse_network(text: &str) -> Option<String> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    Some(network.trunc().to_string())
+}
+
+pub fn overlap(given: &Lifetime, (): &()) -> Checked {
+    match parse_lifetime(&given.0) {
+        Some(overlap) if overlap <= MAX_OVERLAP => Ok(()),
+        Some(_) => Err(fault("out_of_range", "must be at most 30 days")),
+        None => Err(fault("invalid_duration", "must be seconds, or a duration such as 45m, 12h, 7d or P7D")),
+    }
 }
 
 /// The name of a plan, as the operator's billing calls it.

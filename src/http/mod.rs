@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`readiness`]; each holds its routes, request shapes and handlers
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`]; each holds its routes, request shapes and
+//!   handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
@@ -11,6 +12,7 @@
 
 pub mod access;
 pub mod act;
+pub mod api_keys;
 pub mod audit_log;
 pub mod base;
 pub mod caller;
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::ids;
 use crate::issuers::Issuers;
+use crate::key_ring::KeyRing;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -57,6 +60,7 @@ pub struct App {
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
+    pub key_ring: Arc<KeyRing>,
     /// Reads across tenants, for upkeep only.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,

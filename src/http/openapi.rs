@@ -8,7 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
 use super::{
-    access, audit_log, events, invitations, invite_code, members, permissions, readiness, roles, users, workspaces,
+    access, api_keys, audit_log, events, invitations, invite_code, members, permissions, readiness, roles, users,
+    workspaces,
 };
 
 #[derive(OpenApi)]
@@ -29,7 +30,8 @@ use super::{
         (name = "members", description = "Who belongs, in which role"),
         (name = "invitations", description = "By e-mail"),
         (name = "invite code", description = "By a code that is handed around"),
-        (name = "roles", description = "What a role allows"),
+        (name = "roles", description = "What a role allows, and what there is to be allowed"),
+        (name = "api keys", description = "Keys of a workspace, for programs"),
         (name = "access", description = "May this user do this here? AuthZEN 1.0"),
         (name = "audit", description = "What was done, and the history itself"),
     )
@@ -58,6 +60,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(members::routes())
         .merge(roles::routes())
         .merge(permissions::routes())
+        .merge(api_keys::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(audit_log::routes())

@@ -26,6 +26,7 @@ pub struct Answer {
 pub enum Secret {
     InvitationToken { at: String, invitation: Uuid, generation: u32 },
     InviteCode { at: String, workspace: Uuid, nonce: Uuid },
+    ApiKey { at: String, workspace: Uuid, nonce: Uuid },
 }
 
 impl Answer {

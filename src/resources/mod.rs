@@ -4,6 +4,7 @@
 //! its idempotency key; a read makes it from a read model's row.
 
 mod answer;
+mod api_key;
 mod invitation;
 mod invite_code;
 mod member;
@@ -12,6 +13,7 @@ mod user;
 mod workspace;
 
 pub use answer::{Answer, Secret};
+pub use api_key::ApiKey;
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};

@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use super::random::random_bytes;
 use super::secret_file::{self, SecretFileError};
-use super::{CursorKey, InvitationTokenKey, InviteCodeKey};
+use super::{ApiKeyKey, CursorKey, InvitationTokenKey, InviteCodeKey};
 
 /// Why there is no usable master key.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,7 @@ pub struct Keys {
     pub cursor: CursorKey,
     pub invitation_token: InvitationTokenKey,
     pub invite_code: InviteCodeKey,
+    pub api_key: ApiKeyKey,
 }
 
 impl From<&MasterKey> for Keys {
@@ -83,6 +84,7 @@ impl From<&MasterKey> for Keys {
             cursor: CursorKey::new(master.derive("tenure cursor key v1")),
             invitation_token: InvitationTokenKey::new(master.derive("tenure invitation token key v1")),
             invite_code: InviteCodeKey::new(master.derive("tenure invite code key v1")),
+            api_key: ApiKeyKey::new(master.derive("tenure api key key v1")),
         }
     }
 }

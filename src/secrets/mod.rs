@@ -3,12 +3,13 @@
 //! # Layout
 //! - [`master_key`]: the root of every derived key, a file outside the database
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
-//! - [`invitation_token`], [`invite_code`]: derived, never stored
+//! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
 //! - [`cursor`]: opaque signed list cursors
 //! - `mac`, `secret_file`, `random`: what the above stand on
 //!
 //! Nothing here shows a secret in `Debug`, and nothing compares one in variable time.
 
+pub mod api_key;
 pub mod cursor;
 pub mod invitation_token;
 pub mod invite_code;
@@ -18,6 +19,7 @@ pub mod operator_key;
 pub mod random;
 mod secret_file;
 
+pub use api_key::ApiKeyKey;
 pub use cursor::CursorKey;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;

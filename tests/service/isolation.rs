@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tenure::ids;
 
-use crate::support::routes::{ELSEWHERE, Place, workspace_routes};
+use crate::support::routes::{ELSEWHERE, Place, equip, workspace_routes};
 use crate::support::{Answer, TestService, User, log, model};
 
 /// Two tenants: ada's, with bob and an open invitation, and eve's own.
@@ -39,15 +39,17 @@ async fn tenants(service: &TestService) -> Tenants<'_> {
     let body = json!({"email": "x@example.com"});
     let invited = eve.post(&format!("/v1/workspaces/{evil}/invitations"), body).await;
     let invited = invited.expect(StatusCode::CREATED).text("id");
-    let place = |workspace, user: &str, invitation| Place {
+    let (key, evil_key) = (equip(&ada, &acme).await, equip(&eve, &evil).await);
+    let place = |workspace, user: &str, invitation, key| Place {
         workspace,
         user: user.to_owned(),
         invitation,
+        key,
         other: "dan".to_owned(),
     };
     Tenants {
-        acme: place(acme, "bob", sent.text("id")),
-        evil: place(evil, "eve", invited),
+        acme: place(acme, "bob", sent.text("id"), key),
+        evil: place(evil, "eve", invited, evil_key),
         token: sent.text("token"),
         code,
         ada,
@@ -110,6 +112,13 @@ async fn another_workspaces_ids_answer_like_random_ones() {
             if text.contains("{invitation_id}") {
                 let foreign = Place { invitation: t.acme.invitation.clone(), ..t.evil.clone() };
                 let absent = Place { invitation: random(), ..t.evil.clone() };
+                let (foreign, absent) = (route.ask(caller, &foreign).await, route.ask(caller, &absent).await);
+                assert_eq!(shape(&foreign, &[]), shape(&absent, &[]), "{route:?}");
+                assert_eq!(foreign.status, 404, "{route:?}: {}", foreign.body);
+            }
+            if text.contains("{key_id}") {
+                let foreign = Place { key: t.acme.key.clone(), ..t.evil.clone() };
+                let absent = Place { key: random(), ..t.evil.clone() };
                 let (foreign, absent) = (route.ask(caller, &foreign).await, route.ask(caller, &absent).await);
                 assert_eq!(shape(&foreign, &[]), shape(&absent, &[]), "{route:?}");
                 assert_eq!(foreign.status, 404, "{route:?}: {}", foreign.body);

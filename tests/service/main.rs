@@ -19,6 +19,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod api_keys;
 mod audit;
 mod bad_input;
 mod conditions;
@@ -43,6 +44,7 @@ mod races;
 mod random_input;
 mod readme;
 mod resources;
+mod roles;
 mod secrets;
 mod snapshots;
 mod starting;

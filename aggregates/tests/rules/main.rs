@@ -4,17 +4,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+mod api_key;
 mod arbitrary;
 mod authority;
+mod catalogue;
 mod claim;
 mod events;
 mod invitation;
 mod membership;
+mod permission;
+mod rights;
 mod role;
 mod user;
 mod values;
 mod workspace;
+mod workspace_roles;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -22,8 +28,12 @@ use std::task::{Context, Poll, Waker};
 use chrono::TimeDelta;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
+use tenure_aggregates::catalogue::Entry;
 use tenure_aggregates::values::Email;
-use tenure_aggregates::{InvitationId, Refused, Time, UserId, WorkspaceId};
+use tenure_aggregates::{
+    ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, Time, UserId,
+    WorkspaceId,
+};
 use uuid::Uuid;
 
 // ---- given, when, then
@@ -164,4 +174,36 @@ pub(crate) fn workspace_id(n: u128) -> WorkspaceId {
 
 pub(crate) fn invitation_id(n: u128) -> InvitationId {
     InvitationId(Uuid::from_u128(n))
+}
+
+pub(crate) fn api_key_id(n: u128) -> ApiKeyId {
+    ApiKeyId(Uuid::from_u128(n))
+}
+
+pub(crate) fn permission(name: &str) -> PermissionName {
+    PermissionName::parse(name).unwrap()
+}
+
+pub(crate) fn permissions<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<PermissionName> {
+    names.into_iter().map(permission).collect()
+}
+
+pub(crate) fn rights<'a>(names: impl IntoIterator<Item = &'a str>) -> Rights {
+    Rights::of_names(&permissions(names))
+}
+
+pub(crate) fn role_name(name: &str) -> RoleName {
+    RoleName::parse(name).unwrap()
+}
+
+/// A role of a workspace's own.
+pub(crate) fn custom(name: &str) -> Role {
+    Role::Custom(role_name(name))
+}
+
+/// A catalogue with these permissions of products, each with the roles it is granted to.
+pub(crate) fn registered<const N: usize>(permissions: [(&str, &[Role]); N]) -> Catalogue {
+    Catalogue::from_entries(permissions.map(|(name, roles)| {
+        (permission(name), Entry { description: None, granted_to: roles.iter().cloned().collect() })
+    }))
 }

@@ -1,8 +1,6 @@
-use std::collections::HashSet;
+use tenure_aggregates::{Catalogue, Permission, PermissionName, Rights, Role, RoleName};
 
-use tenure_aggregates::{Permission, Role};
-
-use crate::assert_table;
+use crate::{assert_table, custom, role_name};
 
 const ROLES: [Role; 4] = [Role::Owner, Role::Admin, Role::Moderator, Role::Member];
 
@@ -42,31 +40,50 @@ fn each_role_allows_what_the_contract_says_and_nothing_else() {
     assert_table(MATRIX, lines);
 }
 
+fn rights_of(role: &Role) -> Rights {
+    Rights::of_built_in(role, &Catalogue::default())
+}
+
 #[test]
-fn the_permissions_of_a_role_are_those_it_allows_in_the_order_of_the_catalogue() {
+fn the_permissions_of_a_role_are_those_it_allows_in_the_order_of_the_contract() {
     for role in ROLES {
-        let allowed: Vec<_> = Permission::catalogue().filter(|permission| role.allows(*permission)).collect();
-        assert_eq!(role.permissions().collect::<Vec<_>>(), allowed);
+        let allowed: Vec<_> = Permission::catalogue()
+            .filter(|permission| role.allows(*permission))
+            .map(PermissionName::from)
+            .collect();
+        assert_eq!(rights_of(&role).names(&Catalogue::default()), allowed);
     }
-    let member: Vec<_> = Role::Member.permissions().map(Permission::as_str).collect();
+    let member = rights_of(&Role::Member).names(&Catalogue::default());
     assert_eq!(
-        member,
+        member.iter().map(PermissionName::as_str).collect::<Vec<_>>(),
         ["workspace:read", "members:read", "projects:read", "content:read", "content:participate"]
     );
 }
 
 #[test]
 fn a_higher_role_allows_all_that_a_lower_one_does() {
-    for lower in ROLES {
-        for higher in ROLES.into_iter().filter(|role| *role > lower) {
-            assert!(lower.permissions().all(|permission| higher.allows(permission)), "{lower} in {higher}");
+    for (lower, higher) in pairs() {
+        for permission in Permission::catalogue().filter(|permission| lower.allows(*permission)) {
+            assert!(higher.allows(permission), "{permission} of {lower} in {higher}");
         }
     }
 }
 
 #[test]
 fn the_owner_stands_above_the_admin_above_the_moderator_above_the_member() {
-    assert!(Role::Owner > Role::Admin && Role::Admin > Role::Moderator && Role::Moderator > Role::Member);
+    for (lower, higher) in pairs() {
+        assert!(rights_of(&higher).covers(&rights_of(&lower)), "{higher} covers {lower}");
+        assert!(!rights_of(&lower).covers(&rights_of(&higher)), "{lower} does not cover {higher}");
+    }
+}
+
+/// Each two of the built-in roles, the lower first.
+fn pairs() -> Vec<(Role, Role)> {
+    let mut pairs = Vec::new();
+    for (n, lower) in Role::BUILT_IN.iter().enumerate() {
+        pairs.extend(Role::BUILT_IN[n + 1..].iter().map(|higher| (lower.clone(), higher.clone())));
+    }
+    pairs
 }
 
 // S4.12, S4.41.
@@ -79,30 +96,59 @@ fn a_role_that_is_not_said_is_member() {
 #[test]
 fn roles_are_lower_case_on_the_wire() {
     for (role, name) in ROLES.into_iter().zip(["owner", "admin", "moderator", "member"]) {
-        assert_eq!(serde_json::to_value(role).unwrap(), name);
+        assert_eq!(serde_json::to_value(&role).unwrap(), name);
         assert_eq!(serde_json::from_value::<Role>(name.into()).unwrap(), role);
         assert_eq!(role.to_string(), name);
         assert_eq!(name.parse::<Role>().unwrap(), role);
     }
-    for wrong in ["Owner", "OWNER", "owner ", "", "superuser"] {
+    for wrong in ["Owner", "OWNER", "owner ", "", "super user", "9lives", "-", "rôle", "a:b", "a/b", "a%"] {
         assert!(serde_json::from_value::<Role>(wrong.into()).is_err(), "{wrong:?}");
         assert!(wrong.parse::<Role>().is_err(), "{wrong:?}");
     }
 }
 
+// ---- a workspace's own
+
 #[test]
-fn a_permission_has_one_name_everywhere() {
-    for permission in Permission::catalogue() {
-        let name = permission.as_str();
-        assert_eq!(serde_json::to_value(permission).unwrap(), name);
-        assert_eq!(serde_json::from_value::<Permission>(name.into()).unwrap(), permission);
-        assert_eq!(permission.to_string(), name);
-        assert_eq!(name.parse::<Permission>().unwrap(), permission);
+fn any_other_name_is_a_role_of_the_workspaces_own() {
+    for name in ["billing", "a", "on-call_2"] {
+        let role: Role = name.parse().unwrap();
+        assert_eq!((&role, role.custom()), (&custom(name), Some(&role_name(name))));
+        assert_eq!(serde_json::to_value(&role).unwrap(), name);
+        assert_eq!(serde_json::from_value::<Role>(name.into()).unwrap(), role);
+        assert_eq!(role.to_string(), name);
+    }
+}
+
+// Attack 19: no role of the workspace's own passes for a built-in one.
+#[test]
+fn the_name_of_a_built_in_role_is_taken() {
+    for role in ROLES {
+        assert_eq!(role.custom(), None);
+        assert_eq!(RoleName::parse(role.as_str()).unwrap_err().code, "reserved");
+        assert!(serde_json::from_value::<RoleName>(role.as_str().into()).is_err());
     }
 }
 
 #[test]
-fn no_two_permissions_share_a_name() {
-    let names: HashSet<_> = Permission::catalogue().map(Permission::as_str).collect();
-    assert_eq!(names.len(), Permission::catalogue().count());
+fn the_name_of_a_role_has_at_most_63_characters() {
+    assert!(RoleName::parse(&"a".repeat(63)).is_ok());
+    assert_eq!(RoleName::parse(&"a".repeat(64)).unwrap_err().code, "too_long");
+    assert_eq!(RoleName::parse("").unwrap_err().code, "invalid");
+}
+
+// What it allows, its workspace knows.
+#[test]
+fn of_itself_a_role_of_the_workspaces_own_allows_nothing() {
+    let allowed = Permission::catalogue().filter(|permission| custom("billing").allows(*permission));
+    assert_eq!(allowed.count(), 0);
+    assert_eq!(rights_of(&custom("billing")), Rights::default());
+}
+
+#[test]
+fn whoever_does_not_own_the_workspace_any_more_is_an_admin() {
+    assert_eq!(Role::Owner.unowned(), Role::Admin);
+    for role in [Role::Admin, Role::Moderator, Role::Member, custom("billing")] {
+        assert_eq!(role.clone().unowned(), role);
+    }
 }

@@ -2,7 +2,7 @@
 
 use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
-use tenure_aggregates::{Role, WorkspaceId};
+use tenure_aggregates::{Catalogue, Role, WorkspaceId};
 use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, users, workspaces};
 
 use super::database::{Database, assert_same};
@@ -70,9 +70,13 @@ async fn compare(db: &Database, history: &History) {
         for ((_, user), membership) in here() {
             let found = members::find(&mut tx, user.as_str(), history.now).await.unwrap();
             let standing = members::standing(&mut tx, user.as_str()).await.unwrap().unwrap();
-            let authority = Authority::of(workspace, membership, user, history.now);
+            let authority = Authority::of(workspace, membership, user, &Catalogue::default(), history.now);
             match standing.active_role(history.now) {
-                Some(role) => assert_eq!(authority, Authority::Member(role), "{user} in {id}"),
+                Some(role) => {
+                    let rights = standing.rights(&Catalogue::default(), history.now);
+                    let expected = Authority::Member { role: role.clone(), rights };
+                    assert_eq!(authority, expected, "{user} in {id}");
+                }
                 None => assert!(matches!(authority, Authority::Lapsed | Authority::Stranger)),
             }
             let status = match membership.standing(history.now) {

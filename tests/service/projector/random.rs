@@ -85,7 +85,15 @@ impl History {
                 let (hash, role, max_uses) = (format!("hash{number}"), Role::Member, Some(9));
                 self.workspace(
                     id,
-                    WC::IssueInviteCode { hash, role, max_uses, expires_at: None, issued_by: None, now },
+                    WC::IssueInviteCode {
+                        hash,
+                        role,
+                        max_uses,
+                        expires_at: None,
+                        issued_by: None,
+                        issued_by_key: None,
+                        now,
+                    },
                 );
             }
             10 => self.workspace(id, WC::DisableInviteCode),
@@ -120,7 +128,16 @@ impl History {
             let Some(email) = profile.email else { return };
             let invitation_id = InvitationId(self.uuid());
             let (role, invited_by, notify) = (Role::Moderator, Some(user.clone()), true);
-            let send = IC::Send { invitation_id, email, role, invited_by, lifetime, notify, now };
+            let send = IC::Send {
+                invitation_id,
+                email,
+                role,
+                invited_by,
+                invited_by_key: None,
+                lifetime,
+                notify,
+                now,
+            };
             return self.invitation(workspace, invitation_id, send);
         };
         let generation = self.invitations[&(workspace, id)].offer().map_or(0, |offer| offer.generation);
@@ -144,7 +161,7 @@ impl History {
             return self.member(workspace, user, MC::Start { user_id, role, expires_at, through, now });
         };
         let owner = self.workspaces[&workspace].owner() == Some(&member);
-        let role = [Role::Member, Role::Moderator, Role::Admin][self.below(3)];
+        let role = [Role::Member, Role::Moderator, Role::Admin][self.below(3)].clone();
         let expires_at = (self.below(2) == 0).then(|| now + Duration::days(1));
         let command = match self.below(9) {
             0..=1 => MC::ChangeRole { role, owner, now },

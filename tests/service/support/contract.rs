@@ -152,7 +152,9 @@ pub fn documented_routes() -> Vec<(String, Vec<Method>)> {
             .replace("{invitation_id}", "01890000-0000-7000-8000-000000000001")
             .replace("{user_id}", "nobody")
             .replace("{slug}", "no-such-slug")
-            .replace("{role}", "admin");
+            .replace("{role}", "admin")
+            .replace("{permission}", "invoices:read")
+            .replace("{key_id}", "01890000-0000-7000-8000-000000000002");
         assert!(!path.contains('{'), "a parameter without a value: {path}");
         let methods = ["get", "put", "post", "patch", "delete"];
         let methods = methods.iter().filter(|method| operations.get(**method).is_some());

@@ -1,7 +1,7 @@
 //! Every route of the contract, what it needs and what it may do: the table that the generated tests go through.
 
-use reqwest::Method;
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::{Answer, User};
 
@@ -41,7 +41,21 @@ pub struct Place {
     pub workspace: String,
     pub user: String,
     pub invitation: String,
+    /// An API key.
+    pub key: String,
     pub other: String,
+}
+
+/// The role of its own that [`equip`] gives a workspace.
+pub const OWN_ROLE: &str = "scribe";
+
+/// Gives a workspace a role of its own and an API key, whose id is returned.
+pub async fn equip(owner: &User<'_>, workspace: &str) -> String {
+    let base = format!("/v1/workspaces/{workspace}");
+    let permissions = json!({"permissions": ["workspace:read", "content:read"]});
+    owner.put(&format!("{base}/roles/{OWN_ROLE}"), permissions).await.expect(StatusCode::CREATED);
+    let key = json!({"name": "robot", "permissions": ["members:read"]});
+    owner.post(&format!("{base}/api-keys"), key).await.expect(StatusCode::CREATED).text("id")
 }
 
 impl Place {
@@ -49,7 +63,8 @@ impl Place {
         text.replace("{workspace_id}", &self.workspace)
             .replace("{user_id}", &self.user)
             .replace("{invitation_id}", &self.invitation)
-            .replace("{role}", "admin")
+            .replace("{key_id}", &self.key)
+            .replace("{role}", OWN_ROLE)
             .replace("{other}", &self.other)
     }
 }
@@ -98,6 +113,7 @@ pub fn workspace_routes() -> Vec<Route> {
             Active,
         ),
         route(&patch, "/v1/workspaces/{workspace_id}", some(r#"{"seats":{"limit":99}}"#), Service, Active),
+        route(&patch, "/v1/workspaces/{workspace_id}", some(r#"{"plan":"pro"}"#), Service, Active),
         route(&delete, "/v1/workspaces/{workspace_id}", None, p("workspace:delete"), Archived),
         route(
             &post,
@@ -151,6 +167,31 @@ pub fn workspace_routes() -> Vec<Route> {
         ),
         route(&get, "/v1/workspaces/{workspace_id}/roles", None, p("members:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/roles/{role}", None, p("members:read"), Read),
+        route(
+            &put,
+            "/v1/workspaces/{workspace_id}/roles/{role}",
+            some(r#"{"permissions":["content:read"]}"#),
+            p("roles:manage"),
+            Active,
+        ),
+        route(&delete, "/v1/workspaces/{workspace_id}/roles/{role}", None, p("roles:manage"), Active),
+        route(&get, "/v1/workspaces/{workspace_id}/api-keys", None, p("api-keys:manage"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/api-keys/{key_id}", None, p("api-keys:manage"), Read),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/api-keys",
+            some(r#"{"name":"robot","permissions":["content:read"]}"#),
+            p("api-keys:manage"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/api-keys/{key_id}/rotate",
+            some("{}"),
+            p("api-keys:manage"),
+            Active,
+        ),
+        route(&delete, "/v1/workspaces/{workspace_id}/api-keys/{key_id}", None, p("api-keys:manage"), Active),
         route(&get, "/v1/workspaces/{workspace_id}/invitations", None, p("members:invite"), Read),
         route(
             &post,
@@ -203,6 +244,9 @@ pub fn workspace_routes() -> Vec<Route> {
 /// The documented routes that name no workspace in their path, and those that need no credential.
 pub const ELSEWHERE: &[(&str, &str)] = &[
     ("get", "/v1/permissions"),
+    ("get", "/v1/permissions/{permission}"),
+    ("put", "/v1/permissions/{permission}"),
+    ("delete", "/v1/permissions/{permission}"),
     ("get", "/v1/users/{user_id}"),
     ("put", "/v1/users/{user_id}"),
     ("delete", "/v1/users/{user_id}"),
