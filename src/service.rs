@@ -24,6 +24,9 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
 use crate::store::Store;
 
+/// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
+const LOADING: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub struct Service {
     app: Arc<App>,
@@ -70,7 +73,8 @@ impl Service {
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
-        let key_ring = Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
+        let key_ring =
+            Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
         let works = upkeep::Upkeep {
             store: store.clone(),
             projector: projector_pool.clone(),
@@ -79,6 +83,7 @@ impl Service {
         let upkeep = tokio::spawn(works.run(stopping.clone()));
         let feed =
             Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
+        access.settled(LOADING).await;
         let app = Arc::new(App {
             store,
             reads,

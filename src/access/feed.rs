@@ -105,12 +105,15 @@ impl Feed {
         if !self.access.is_loaded()
             && let Err(error) = load(&mut connection, &self.access, &self.loader).await
         {
+            let never = matches!(error, Error::NotLoaded(NotLoaded::OtherVersion(_)));
+            self.access.settled.send_if_modified(|settled| never && !std::mem::replace(settled, true));
             return error;
         }
         loop {
             if let Err(error) = self.come_to_the_end(&mut connection).await {
                 return error;
             }
+            self.access.settled.send_if_modified(|settled| !std::mem::replace(settled, true));
             if said.take().is_some() {
                 tracing::info!("the access index is up to date again");
             }

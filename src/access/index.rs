@@ -311,7 +311,10 @@ impl Index {
             Some((entry, end)) => {
                 let deactivated = entry.role_and_flags & DEACTIVATED != 0;
                 let code = if place.owner == key { RoleCode::OWNER } else { entry.role().unowned() };
-                (Standing::of(deactivated, end, now), known.rights(code, own_roles.as_deref()).unwrap_or(&none))
+                (
+                    Standing::of(deactivated, end, now),
+                    known.rights(code, own_roles.as_deref()).unwrap_or(&none),
+                )
             }
         };
         let facts = Facts { status, standing, rights, catalogue: &known.catalogue };
@@ -361,11 +364,7 @@ impl Known {
         Self { sequence, catalogue, built_in, names }
     }
 
-    fn rights<'a>(
-        &'a self,
-        code: RoleCode,
-        own: Option<&'a [(RoleCode, Rights)]>,
-    ) -> Option<&'a Rights> {
+    fn rights<'a>(&'a self, code: RoleCode, own: Option<&'a [(RoleCode, Rights)]>) -> Option<&'a Rights> {
         if let Some(rights) = self.built_in.get(code.bits() as usize) {
             return Some(rights);
         }
@@ -388,3 +387,7 @@ fn place_key(id: WorkspaceId) -> PlaceKey {
 fn saturating(sequence: i64) -> u32 {
     u32::try_from(sequence).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

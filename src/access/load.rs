@@ -11,7 +11,8 @@ use tenure_aggregates::api_key::{Secret, Terms};
 use tenure_aggregates::membership;
 use tenure_aggregates::workspace::{CustomRole, Status};
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, PermissionName, RoleName, Time, UserId, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, PermissionName, RoleName, Time, UserId,
+    WorkspaceId,
 };
 use tenure_projections::projection::named;
 use uuid::Uuid;
@@ -109,8 +110,7 @@ async fn members(conn: &mut PgConnection, access: &Access) -> Result<(), Error> 
             continue;
         };
         let id = MembershipId::of(workspace, &user_id);
-        let terms =
-            membership::Terms { user_id, role, joined_at: row.joined_at, expires_at: row.expires_at };
+        let terms = membership::Terms { user_id, role, joined_at: row.joined_at, expires_at: row.expires_at };
         let state = if row.deactivated { Membership::Deactivated(terms) } else { Membership::Active(terms) };
         access.index.put_membership(id, row.sequence, &state);
     }
@@ -150,7 +150,8 @@ async fn api_keys(conn: &mut PgConnection, access: &Access) -> Result<(), Error>
 
 impl KeyRow {
     fn into_held(self) -> Held {
-        let (id, workspace, sequence) = (ApiKeyId(self.key_id), WorkspaceId(self.workspace_id), self.sequence);
+        let (id, workspace, sequence) =
+            (ApiKeyId(self.key_id), WorkspaceId(self.workspace_id), self.sequence);
         let key = if self.revoked_at.is_some() { ApiKey::Revoked } else { ApiKey::Active(self.into_terms()) };
         Held { id, workspace, sequence, key: Arc::new(key) }
     }
@@ -163,7 +164,11 @@ impl KeyRow {
             secret: Secret { hash: self.hash, hint: self.hint },
             previous: previous.map(|(hash, until)| (Secret { hash, hint: String::new() }, until)),
             // A name that is none allows nothing.
-            permissions: self.permissions.iter().filter_map(|name| PermissionName::parse(name).ok()).collect(),
+            permissions: self
+                .permissions
+                .iter()
+                .filter_map(|name| PermissionName::parse(name).ok())
+                .collect(),
             expires_at: self.expires_at,
             networks: self.networks,
             networks_seen: self.networks_seen.into_iter().collect(),
@@ -175,7 +180,8 @@ impl KeyRow {
 
 /// What a read model could not be told of must be asked of the log.
 async fn parked(conn: &mut PgConnection, access: &Access) -> Result<(), Error> {
-    let parked = sqlx::query_scalar!("select workspace_id from projection_parked where name = any($1)", &MODELS as _);
+    let parked =
+        sqlx::query_scalar!("select workspace_id from projection_parked where name = any($1)", &MODELS as _);
     for workspace in within(parked.fetch_all(conn)).await? {
         access.index.put_unknown(WorkspaceId(workspace));
     }

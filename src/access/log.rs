@@ -56,10 +56,8 @@ impl Log {
 
 async fn shared(loader: &Loader, workspace: WorkspaceId) -> Result<Loaded, StoreError> {
     let (workspace_id, catalogue_id) = (workspace.to_string(), Catalogue::home().to_string());
-    let (of_workspace, catalogue) = tokio::try_join!(
-        loader.load::<Workspace>(&workspace_id),
-        loader.load::<Catalogue>(&catalogue_id)
-    )?;
+    let (of_workspace, catalogue) =
+        tokio::try_join!(loader.load::<Workspace>(&workspace_id), loader.load::<Catalogue>(&catalogue_id))?;
     let workspace = of_workspace.seen_from(workspace).state;
     Ok(Streams { workspace, membership: Arc::default(), catalogue: catalogue.state })
 }

@@ -33,7 +33,9 @@ use std::time::{Duration, Instant};
 
 use cqrs_es::Aggregate;
 use metrics::{Counter, counter};
-use tenure_aggregates::{ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, Time, Workspace, WorkspaceId};
+use tenure_aggregates::{
+    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, Time, Workspace, WorkspaceId,
+};
 
 use crate::store::heads::CachedState;
 use crate::store::stream::StreamKey;
@@ -42,6 +44,7 @@ pub use decide::Reason;
 pub use feed::Feed;
 pub use index::{Index, Question};
 use progress::Progress;
+use tokio::sync::watch;
 
 /// How long a question that names a position waits for it before the log is asked.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -54,6 +57,8 @@ pub struct Access {
     progress: Progress,
     /// How old the index may be.
     bound: Duration,
+    /// Whether it is loaded, or known that it cannot be.
+    settled: watch::Sender<bool>,
     answers: Answers,
 }
 
@@ -72,6 +77,7 @@ impl Access {
             api_keys: api_keys::ApiKeys::default(),
             progress: Progress::new(Instant::now()),
             bound,
+            settled: watch::channel(false).0,
             answers: Answers::registered(),
         })
     }
@@ -79,6 +85,19 @@ impl Access {
     /// Whether the index has been loaded.
     pub fn is_loaded(&self) -> bool {
         self.progress.position().is_some()
+    }
+
+    /// Whether the index is still to be loaded; not so where it cannot be, and the log is asked for good.
+    pub fn is_loading(&self) -> bool {
+        !*self.settled.borrow()
+    }
+
+    /// Waits, bounded, until the index is loaded or cannot be.
+    pub async fn settled(&self, patience: Duration) {
+        let mut settled = self.settled.subscribe();
+        if tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await.is_err() {
+            tracing::warn!("the access index is still being loaded; until it is, the log is asked");
+        }
     }
 
     /// Everything up to here is in the index; none before it is loaded.
@@ -194,8 +213,9 @@ struct Answers {
 impl Answers {
     fn registered() -> Self {
         let of = |outcome: &'static str| {
-            ["index", "log"]
-                .map(|source| counter!("tenure_access_checks_total", "outcome" => outcome, "source" => source))
+            ["index", "log"].map(
+                |source| counter!("tenure_access_checks_total", "outcome" => outcome, "source" => source),
+            )
         };
         let failed = counter!("tenure_access_checks_total", "outcome" => "unavailable", "source" => "log");
         Self { allowed: of("allowed"), denied: of("denied"), failed }

@@ -33,7 +33,8 @@ impl Past {
         match moment {
             Moment::Time(time) if time > now => {
                 let detail = "as_of lies in the future.";
-                Err(Refusal { pointer: Some("/context/as_of"), ..Refusal::new("validation_failed", detail) }.into())
+                Err(Refusal { pointer: Some("/context/as_of"), ..Refusal::new("validation_failed", detail) }
+                    .into())
             }
             Moment::Time(time) => Ok(Self { moment, now: time }),
             Moment::Position(position) => {

@@ -83,21 +83,10 @@ impl<E: Entry> Table<E> {
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).places.len()).sum()
-    }
-
-    /// Every entry, shard by shard; writers wait only for their own.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> Vec<(E, Option<E::Aside>)> {
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            for &place in &shard.places {
-                let entry = *shard.entry(place);
-                all.push((entry, shard.aside.get(&entry.key()).cloned()));
-            }
-        }
-        all
+        self.shards
+            .iter()
+            .map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).places.len())
+            .sum()
     }
 
     // A panic while a lock was held leaves an entry whole: entries are assigned, not edited.

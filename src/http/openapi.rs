@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
 use super::{
-    access, api_keys, audit_log, events, invitations, invite_code, members, permissions, readiness, roles, users,
-    workspaces,
+    access, api_keys, audit_log, events, invitations, invite_code, members, permissions, readiness, roles,
+    users, workspaces,
 };
 
 #[derive(OpenApi)]

@@ -134,7 +134,8 @@ impl Ask {
     ) -> Result<Decision, Problem> {
         let explain = self.explain || context.and_then(|context| context.explain).unwrap_or(false);
         let past = self.past(context).await?;
-        let Some(workspace) = resource.as_workspace().filter(|_| subject.kind == USER).map(WorkspaceId) else {
+        let Some(workspace) = resource.as_workspace().filter(|_| subject.kind == USER).map(WorkspaceId)
+        else {
             return Ok(nothing_here(explain));
         };
         if !self.may_ask_about(workspace, &subject.id).await? {
@@ -227,8 +228,7 @@ impl Ask {
         past: Option<&Past>,
     ) -> Result<Explained, Problem> {
         let (now, role) = (past.map_or(self.now, |past| past.now), streams.role(user));
-        let cause =
-            explain::cause(&self.app.reads, workspace, user, (reason, role.as_ref()), past).await?;
+        let cause = explain::cause(&self.app.reads, workspace, user, (reason, role.as_ref()), past).await?;
         let status = match streams.membership.standing(now) {
             Standing::Active => Some("active"),
             Standing::Deactivated => Some("deactivated"),

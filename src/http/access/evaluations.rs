@@ -103,7 +103,8 @@ async fn evaluate_all(ask: Ask, asked: Asked<Evaluations>) -> Result<Response, P
     if items.is_empty() {
         return Ok(Json(asked.as_one(&ask).await?).into_response());
     }
-    let semantic = asked.options.as_ref().and_then(|options| options.evaluations_semantic).unwrap_or_default();
+    let semantic =
+        asked.options.as_ref().and_then(|options| options.evaluations_semantic).unwrap_or_default();
     let share = length / items.len();
     let mut evaluations = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -133,7 +134,8 @@ impl Semantic {
 impl Evaluations {
     /// As if it had been asked at `/access/v1/evaluation`.
     async fn as_one(&self, ask: &Ask) -> Result<Decision, Problem> {
-        let (Some(subject), Some(action), Some(resource)) = (&self.subject, &self.action, &self.resource) else {
+        let (Some(subject), Some(action), Some(resource)) = (&self.subject, &self.action, &self.resource)
+        else {
             let present = [self.subject.is_some(), self.action.is_some(), self.resource.is_some()];
             let names = ["/subject", "/action", "/resource"].into_iter().zip(present);
             let missing = names.filter(|(_, present)| !present).map(|(name, _)| required(name.to_owned()));
@@ -181,7 +183,8 @@ where
     match read_value(own, share) {
         Ok(own) => Some(own),
         Err(found) => {
-            let placed = |error: FieldError| FieldError { pointer: format!("{pointer}{}", error.pointer), ..error };
+            let placed =
+                |error: FieldError| FieldError { pointer: format!("{pointer}{}", error.pointer), ..error };
             errors.extend(found.into_iter().map(placed));
             None
         }

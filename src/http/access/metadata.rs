@@ -67,6 +67,10 @@ fn host(headers: &HeaderMap) -> Result<&str, Problem> {
         !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
     };
     host.filter(plain).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_request", "The request names no host to answer with.")
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_request",
+            "The request names no host to answer with.",
+        )
     })
 }

@@ -64,10 +64,11 @@ impl<K: Serialize + DeserializeOwned> Page<K> {
             return Ok(Self { scope, limit: limit.unwrap_or(DEFAULT_LIMIT), after: None });
         };
         let sealed = cursor::open::<Sealed<K>>(&app.keys.cursor, &scope, &token);
-        let sealed = sealed.filter(|sealed| limit.is_none_or(|limit| limit == sealed.limit)).ok_or_else(|| {
-            let detail = "This token does not belong to this search and limit: begin again without one.";
-            Problem::new(StatusCode::BAD_REQUEST, "cursor_invalid", detail)
-        })?;
+        let sealed =
+            sealed.filter(|sealed| limit.is_none_or(|limit| limit == sealed.limit)).ok_or_else(|| {
+                let detail = "This token does not belong to this search and limit: begin again without one.";
+                Problem::new(StatusCode::BAD_REQUEST, "cursor_invalid", detail)
+            })?;
         Ok(Self { scope, limit: sealed.limit, after: Some(sealed.after) })
     }
 

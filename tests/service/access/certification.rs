@@ -26,9 +26,11 @@ impl Fixture {
     async fn new() -> Self {
         let service = TestService::start().await;
         service.index_answers().await;
-        for (permission, granted_to) in
-            [(READ, vec!["member", "moderator"]), (WRITE, vec!["moderator"]), (SOFT_DELETE, vec!["moderator"])]
-        {
+        for (permission, granted_to) in [
+            (READ, vec!["member", "moderator"]),
+            (WRITE, vec!["moderator"]),
+            (SOFT_DELETE, vec!["moderator"]),
+        ] {
             service.register(permission, &granted_to).await;
         }
         service.register(HARD_DELETE, &[]).await;
@@ -125,7 +127,11 @@ async fn basic_decisions_are_those_of_the_fixture_however_often_they_are_asked_f
             rich["foo"] = json!("bar");
             rich["futureField"] = json!({"nested": true});
             rich["subject"]["alias"] = json!(["a"]);
-            assert_eq!(decision(&f.evaluate(rich).await), expected, "{user} {permission} {record}, with more");
+            assert_eq!(
+                decision(&f.evaluate(rich).await),
+                expected,
+                "{user} {permission} {record}, with more"
+            );
         }
     }
     f.service.stop().await;
@@ -135,7 +141,9 @@ async fn basic_decisions_are_those_of_the_fixture_however_often_they_are_asked_f
 async fn a_request_that_lacks_something_or_is_malformed_is_a_bad_request() {
     let f = Fixture::new().await;
     let whole = json!({"subject": alice(), "action": action(READ), "resource": f.record(1)});
-    for (entity, fields) in [("subject", &["type", "id"][..]), ("action", &["name"]), ("resource", &["type", "id"])] {
+    for (entity, fields) in
+        [("subject", &["type", "id"][..]), ("action", &["name"]), ("resource", &["type", "id"])]
+    {
         let mut without = whole.clone();
         without.as_object_mut().unwrap().remove(entity);
         let answer = f.evaluate(without).await.refused(400, "validation_failed");
@@ -179,7 +187,8 @@ async fn the_request_id_is_echoed_and_need_not_be_there() {
         ("/access/v1/search/subject", search),
     ];
     for (path, body) in requests {
-        let request = f.service.request(Method::POST, path, None).header("X-Request-ID", "bfe9eb29-ab87-4ca3");
+        let request =
+            f.service.request(Method::POST, path, None).header("X-Request-ID", "bfe9eb29-ab87-4ca3");
         let answer = Answer::of(request.json(&body)).await;
         assert_eq!(answer.header("x-request-id"), Some("bfe9eb29-ab87-4ca3"), "{path}");
         let answer = f.service.operator().post(path, body).await;
@@ -251,9 +260,7 @@ async fn a_batch_denies_what_is_faulty_and_without_questions_is_one() {
 async fn searches_find_what_may_be_done() {
     let f = Fixture::new().await;
     let operator = f.service.operator();
-    let who = |action_name: &str, record| {
-        json!({"subject": {"type": "user"}, "action": action(action_name), "resource": f.record(record)})
-    };
+    let who = |action_name: &str, record| json!({"subject": {"type": "user"}, "action": action(action_name), "resource": f.record(record)});
     let mut readers = operator.finds("subject", who(READ, 1)).await;
     readers.sort();
     assert_eq!(readers, ["alice", "bob", "olga"]);
@@ -320,7 +327,10 @@ async fn a_search_for_what_is_not_there_finds_nothing_and_one_that_lacks_somethi
         ("action", json!({"subject": alice(), "resource": nowhere})),
         ("action", json!({"subject": ship, "resource": f.record(1)})),
         ("action", json!({"subject": alice(), "resource": ship})),
-        ("subject", json!({"subject": {"type": "spaceship"}, "action": action(READ), "resource": f.record(1)})),
+        (
+            "subject",
+            json!({"subject": {"type": "spaceship"}, "action": action(READ), "resource": f.record(1)}),
+        ),
         ("subject", json!({"subject": {"type": "user"}, "action": action("fly"), "resource": f.record(1)})),
         ("subject", json!({"subject": {"type": "user"}, "action": action(READ), "resource": nowhere})),
         ("resource", json!({"subject": nobody, "action": action(READ), "resource": {"type": "workspace"}})),
@@ -334,8 +344,14 @@ async fn a_search_for_what_is_not_there_finds_nothing_and_one_that_lacks_somethi
         ("subject", json!({"subject": {"type": "user"}, "resource": f.record(1)})),
         ("resource", json!({"action": action(READ), "resource": {"type": "workspace"}})),
         ("action", json!({"subject": alice()})),
-        ("subject", json!({"subject": {"type": "user"}, "action": action(READ), "resource": {"type": "workspace"}})),
-        ("resource", json!({"subject": {"type": "user"}, "action": action(READ), "resource": {"type": "workspace"}})),
+        (
+            "subject",
+            json!({"subject": {"type": "user"}, "action": action(READ), "resource": {"type": "workspace"}}),
+        ),
+        (
+            "resource",
+            json!({"subject": {"type": "user"}, "action": action(READ), "resource": {"type": "workspace"}}),
+        ),
         ("action", json!({"subject": {"type": "user"}, "resource": f.record(1)})),
     ];
     for (what, body) in refused {

@@ -224,7 +224,10 @@ async fn why_is_told_with_the_event_that_made_it_so() {
     acme.ada().delete(&acme.at("/members/carol")).await.expect(StatusCode::NO_CONTENT);
     let why = operator.asks_why("carol", "content:write", &acme.id).await;
     let reason = &why["context"]["reason"];
-    assert_eq!((&reason["code"], &reason["since"]["event"]), (&json!("not_a_member"), &json!("MembershipEnded")));
+    assert_eq!(
+        (&reason["code"], &reason["since"]["event"]),
+        (&json!("not_a_member"), &json!("MembershipEnded"))
+    );
     drop(operator);
     acme.stop().await;
 }
@@ -235,7 +238,8 @@ async fn without_being_asked_why_an_answer_is_the_decision_alone() {
     for (user, expected) in BTreeMap::from([("ada", true), ("dave", false)]) {
         for explain in ["", "?explain=false"] {
             let asked = question(user, "workspace:read", &acme.id);
-            let answer = acme.service.operator().post(&format!("{}{explain}", super::EVALUATION), asked).await;
+            let answer =
+                acme.service.operator().post(&format!("{}{explain}", super::EVALUATION), asked).await;
             assert_eq!(answer.expect(StatusCode::OK).body, json!({"decision": expected}) as Value);
         }
     }

@@ -69,6 +69,9 @@ async fn a_question_by_the_wrong_way_is_refused_as_everywhere() {
     Answer::of(request).await.refused(400, "secret_in_query");
     // Twice the same name in an object is refused, however plain it is.
     let twice = r#"{"subject":{"type":"user","id":"ada"},"subject":{"type":"user","id":"ada"},"action":{"name":"x:read"},"resource":{"type":"workspace","id":"x"}}"#;
-    acme.service.raw(EVALUATION, &[("Content-Type", "application/json")], twice).await.refused(400, "malformed_json");
+    acme.service
+        .raw(EVALUATION, &[("Content-Type", "application/json")], twice)
+        .await
+        .refused(400, "malformed_json");
     acme.stop().await;
 }

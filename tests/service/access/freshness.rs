@@ -166,7 +166,8 @@ async fn an_event_that_cannot_be_read_makes_nothing_allowed_in_its_workspace() {
     sqlx::query(insert).bind(workspace).bind(&stream).execute(&admin).await.unwrap();
     acme.service.index_catches_up().await;
     acme.service.index_answers().await;
-    let answer = acme.service.operator().post(EVALUATION, question("carol", "workspace:read", &acme.id)).await;
+    let answer =
+        acme.service.operator().post(EVALUATION, question("carol", "workspace:read", &acme.id)).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{:#}", answer.body);
     // Whom it does not concern, it does not hinder.
     assert!(acme.service.operator().asks("ada", "workspace:read", &acme.id).await);

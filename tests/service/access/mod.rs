@@ -2,8 +2,8 @@
 
 mod certification;
 mod decisions;
-mod freshness;
 mod fast;
+mod freshness;
 mod past;
 mod questions;
 mod searches;

@@ -109,7 +109,8 @@ async fn the_future_is_not_known() {
 #[tokio::test]
 async fn what_is_no_moment_is_refused() {
     let acme = Acme::found().await;
-    for moment in [json!(-1), json!(1.5), json!("yesterday"), json!(""), json!(true), json!({}), json!("-3")] {
+    for moment in [json!(-1), json!(1.5), json!("yesterday"), json!(""), json!(true), json!({}), json!("-3")]
+    {
         let asked = as_of(question("ada", "workspace:read", &acme.id), &moment);
         let answer = acme.service.operator().post(EVALUATION, asked).await.refused(400, "validation_failed");
         assert_eq!(answer.body["errors"][0]["pointer"], "/context/as_of", "{moment}");

@@ -12,7 +12,10 @@ const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 async fn a_batch_stops_where_it_is_told_to() {
     let acme = Acme::found().await;
     let operator = acme.service.operator();
-    let (yes, no) = (json!({"subject": {"type": "user", "id": "ada"}}), json!({"subject": {"type": "user", "id": "dave"}}));
+    let (yes, no) = (
+        json!({"subject": {"type": "user", "id": "ada"}}),
+        json!({"subject": {"type": "user", "id": "dave"}}),
+    );
     let faulty = json!({"subject": {"type": "user"}});
     let run = async |semantic: &str, items: &[&Value]| {
         let body = json!({
@@ -71,7 +74,13 @@ async fn input_that_is_no_question_is_refused_wherever_it_is_sent() {
     let acme = Acme::found().await;
     let deep = format!("{{\"context\":{}}}", "[".repeat(10_000));
     let long = format!("{{\"foo\":\"{}\"}}", "x".repeat(1 << 20));
-    let routes = [EVALUATION, EVALUATIONS, "/access/v1/search/subject", "/access/v1/search/resource", "/access/v1/search/action"];
+    let routes = [
+        EVALUATION,
+        EVALUATIONS,
+        "/access/v1/search/subject",
+        "/access/v1/search/resource",
+        "/access/v1/search/action",
+    ];
     for path in routes {
         for (body, status) in [
             (r#"{"subject":{"type":"user","id":"a\ud800"}}"#, 400),
@@ -90,8 +99,16 @@ async fn input_that_is_no_question_is_refused_wherever_it_is_sent() {
         }
         let answer = acme.service.raw(path, &JSON, vec![b'{', 0xff, b'}']).await;
         answer.refused(400, "malformed_json");
-        acme.service.operator().post(&format!("{path}?exlpain"), json!({})).await.refused(400, "unknown_field");
-        acme.service.operator().post(&format!("{path}?explain=maybe"), json!({})).await.refused(400, "validation_failed");
+        acme.service
+            .operator()
+            .post(&format!("{path}?exlpain"), json!({}))
+            .await
+            .refused(400, "unknown_field");
+        acme.service
+            .operator()
+            .post(&format!("{path}?explain=maybe"), json!({}))
+            .await
+            .refused(400, "validation_failed");
         let answer = acme.service.operator().get(path).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     }

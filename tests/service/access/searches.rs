@@ -88,9 +88,11 @@ async fn a_token_is_good_for_the_next_page_of_its_own_search_only() {
     let token = answer.body["page"]["next_token"].as_str().unwrap().to_owned();
     let other = acme.ada().creates("Other").await;
     let mut changed = Vec::new();
-    for (entity, field, value) in
-        [("action", "name", json!("members:read")), ("resource", "id", json!(other)), ("page", "limit", json!(2))]
-    {
+    for (entity, field, value) in [
+        ("action", "name", json!("members:read")),
+        ("resource", "id", json!(other)),
+        ("page", "limit", json!(2)),
+    ] {
         let mut next = search.clone();
         next["page"]["token"] = json!(token);
         next[entity][field] = value;

@@ -129,6 +129,8 @@ async fn what_the_body_says_is_never_who_asks() {
     asked["context"] = json!({"user_id": "ada", "operator": true});
     assert!(!acme.service.user("dave").is_told(asked).await);
     let answer = acme.service.request(Method::POST, EVALUATION, Some("dave")).header("Tenure-Actor", "ada");
-    Answer::of(answer.json(&question("ada", "workspace:read", &acme.id))).await.refused(400, "validation_failed");
+    Answer::of(answer.json(&question("ada", "workspace:read", &acme.id)))
+        .await
+        .refused(400, "validation_failed");
     acme.stop().await;
 }
