@@ -36,6 +36,7 @@ struct World {
 
 /// One state a stream has been in.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Put {
     Workspace(i64, Workspace),
     Membership(&'static str, i64, Membership),

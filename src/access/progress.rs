@@ -135,7 +135,7 @@ mod tests {
         let started = Instant::now();
         let progress = Progress::new(started);
         assert_eq!(progress.age(), None);
-        progress.beat(started + Duration::from_secs(3_600));
+        progress.beat(started + Duration::from_hours(1));
         progress.beat(started);
         assert_eq!(progress.age(), Some(Duration::ZERO));
     }

@@ -188,6 +188,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as the table calls it")]
     fn spread(key: &u64) -> u64 {
         key.wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }

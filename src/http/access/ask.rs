@@ -12,7 +12,7 @@ use tenure_aggregates::{MembershipId, Permission, PermissionName, Time, UserId, 
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::entities::{Action, Context, Entity, USER};
+use super::entities::{Action, AsOf, Context, Entity, USER};
 use crate::access::explain::{self, Cause};
 use crate::access::log::{Loaded, Log};
 use crate::access::past::Past;
@@ -47,6 +47,7 @@ struct AskQuery {
     explain: Option<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as garde calls it")]
 fn flag(text: &str, (): &()) -> garde::Result {
     let known = matches!(text, "" | "true" | "false");
     known.then_some(()).ok_or_else(|| garde::Error::new("unknown_value: must be true or false"))
@@ -177,7 +178,7 @@ impl Ask {
 
     /// The moment a question is about, if it is not now.
     pub(super) async fn past(&self, context: Option<&Context>) -> Result<Option<Past>, Problem> {
-        let moment = context.and_then(|context| context.as_of.as_ref()).and_then(|as_of| as_of.moment());
+        let moment = context.and_then(|context| context.as_of.as_ref()).and_then(AsOf::moment);
         match moment {
             None => Ok(None),
             Some(moment) => {

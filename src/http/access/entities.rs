@@ -85,6 +85,7 @@ impl AsOf {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as garde calls it")]
 fn known_moment(as_of: &AsOf, (): &()) -> garde::Result {
     let expected = || garde::Error::new("invalid: expected a position of the log or an instant (RFC 3339)");
     as_of.moment().map(drop).ok_or_else(expected)

@@ -27,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Many questions; what one leaves out is taken from here, whole.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the protocol's names")]
 pub(super) struct Evaluations {
     #[serde(default)]
     #[garde(dive)]

@@ -204,13 +204,11 @@ where
 
 /// Who is a member is read where it stands now.
 fn only_now(context: Option<&Context>) -> Result<(), Problem> {
-    match context.and_then(|context| context.as_of.as_ref()) {
-        None => Ok(()),
-        Some(_) => {
-            let detail = "this search knows only the present; ask for single decisions about the past";
-            Err(Problem::invalid_field("/context/as_of", "unsupported", detail))
-        }
+    if context.is_none_or(|context| context.as_of.is_none()) {
+        return Ok(());
     }
+    let detail = "this search knows only the present; ask for single decisions about the past";
+    Err(Problem::invalid_field("/context/as_of", "unsupported", detail))
 }
 
 fn one_more(limit: usize) -> i64 {

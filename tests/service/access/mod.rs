@@ -87,13 +87,14 @@ impl TestService {
         }
     }
 
-    /// Makes the index too old to be believed, or lets it be believed again.
+    /// Registers a product's permission.
     pub async fn register(&self, permission: &str, granted_to: &[&str]) {
         let body = json!({"granted_to": granted_to});
         let answer = self.operator().put(&format!("/v1/permissions/{permission}"), body).await;
         assert!(answer.status.is_success(), "{:#}", answer.body);
     }
 
+    /// A body as it is, with the operator's key.
     pub async fn raw(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
         let mut request = self.request(Method::POST, path, None);
         for (name, value) in headers {
