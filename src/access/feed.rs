@@ -28,6 +28,8 @@ use crate::store::loader::Loader;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The wait after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The wait for read models that are about to begin.
+const SOON: Duration = Duration::from_millis(10);
 /// A database that has not answered for so long is given up, and connected to again.
 const STALLED: Duration = Duration::from_secs(2);
 
@@ -85,13 +87,18 @@ impl Feed {
     async fn follow(&self, heard: &Notify) {
         let mut said: Option<String> = None;
         loop {
-            let lost = self.keep_up(heard, &mut said).await.to_string();
+            let lost = self.keep_up(heard, &mut said).await;
+            self.gauge();
+            if matches!(lost, Error::NotLoaded(NotLoaded::NotBegun)) {
+                tokio::time::sleep(SOON).await;
+                continue;
+            }
+            let lost = lost.to_string();
             // Once per trouble, not once per attempt.
             if said.as_ref() != Some(&lost) {
                 tracing::warn!(error = %lost, "the access index falls behind; the log is asked instead");
                 said = Some(lost);
             }
-            self.gauge();
             tokio::time::sleep(PAUSE).await;
         }
     }

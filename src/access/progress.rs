@@ -52,6 +52,9 @@ impl Progress {
 
     /// This process appended `(after, to]`, and the index has it.
     pub(super) fn took_own(&self, after: i64, to: i64) {
+        if to <= after {
+            return;
+        }
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.len() >= MOST_OWN {
             own.clear();

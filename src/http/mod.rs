@@ -79,5 +79,5 @@ fn whole(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let routes = Router::new().merge(routes).merge(health::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
-    with_envelope(router, EnvelopeOptions::new(ids::new_v7))
+    with_envelope(router, EnvelopeOptions::new(ids::new_request_id))
 }

@@ -215,6 +215,14 @@ impl Ask {
         }
     }
 
+    /// The workspace a calling key belongs to.
+    pub(super) fn key_workspace(&self) -> Option<WorkspaceId> {
+        match &self.caller.0.actor {
+            Some(Actor::ApiKey { workspace, .. }) => Some(*workspace),
+            _ => None,
+        }
+    }
+
     /// The caller, where that is a user.
     pub(super) fn user(&self) -> Option<&UserId> {
         self.caller.user()

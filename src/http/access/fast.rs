@@ -100,7 +100,7 @@ impl Fast {
         let Some(decision) = self.decide(&body) else {
             return self.router.oneshot(Request::from_parts(parts, Body::from(body))).await;
         };
-        let response = respond(decision, &RequestId::of(&parts.headers, ids::new_v7));
+        let response = respond(decision, &RequestId::of(&parts.headers, ids::new_request_id));
         self.seconds.record(started.elapsed());
         Ok(response)
     }

@@ -126,11 +126,7 @@ async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, P
     let page = Page::<Uuid>::of(&ask.app, &search, page.as_ref())?;
     let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER && resource.kind == WORKSPACE);
     let Some(user) = user else { return nobody(&ask, page) };
-    let mut tx = ask.app.reads.personal(WorkspaceId::personal(&user), ask.seen).await?;
-    let rows = users::workspace_ids_of(&mut tx, page.after, one_more(page.limit)).await;
-    let mut rows = rows.map_err(StoreError::from)?;
-    // Each row is decided on its own; the transaction would only hold a connection meanwhile.
-    tx.close().await.map_err(StoreError::from)?;
+    let mut rows = ask.places(&user, page.after, one_more(page.limit)).await?;
     let more = rows.len() > page.limit;
     rows.truncate(page.limit);
     let more = rows.last().copied().filter(|_| more);
@@ -178,6 +174,20 @@ async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Probl
 }
 
 impl Ask {
+    /// Where somebody may be found by this caller: where they belong, or, asked by another user or a key, where that one
+    /// does; so that not even the number of pages tells of other places. By id, after one of them.
+    async fn places(&self, subject: &UserId, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Problem> {
+        if let Some(own) = self.key_workspace() {
+            return Ok(if after.is_none() { vec![own.0] } else { vec![] });
+        }
+        let listed = WorkspaceId::personal(self.user().unwrap_or(subject));
+        let mut tx = self.app.reads.personal(listed, self.seen).await?;
+        let ids = users::workspace_ids_of(&mut tx, after, limit).await.map_err(StoreError::from)?;
+        // Each is decided on its own; the transaction would only hold a connection meanwhile.
+        tx.close().await.map_err(StoreError::from)?;
+        Ok(ids)
+    }
+
     /// The roles of a workspace that allow this there as it stands.
     async fn roles_that_may(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<String>, Problem> {
         let Ok(permission) = PermissionName::parse(permission) else { return Ok(vec![]) };

@@ -11,6 +11,7 @@ use tenure::access::Question;
 use tenure_aggregates::WorkspaceId;
 
 use super::{EVALUATION, question};
+use crate::support::process::{Place, Stopped};
 use crate::support::{Acme, Answer, TestService};
 
 async fn asks_having_seen(service: &TestService, position: &str, question: serde_json::Value) -> Answer {
@@ -222,4 +223,61 @@ async fn it_is_ready_once_it_is_loaded() {
     let answer = service.bare(Method::GET, "/readyz", &[]).await.expect(StatusCode::OK);
     assert!(answer.body["access"]["position"].is_i64() && answer.body["access"]["age_seconds"].is_f64());
     service.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_database_stands_still_nothing_is_allowed_and_afterwards_all_is_as_before() {
+    let place = Place::new();
+    let serving = place.serves().await;
+    let key = place.key();
+    let send = async |method: Method, path: &str, body: serde_json::Value| {
+        Answer::of(serving.request(&key, method, path).header("Tenure-Actor", "ada").json(&body)).await
+    };
+    let provisioned = Answer::of(serving.request(&key, Method::PUT, "/v1/users/ada").json(&json!({}))).await;
+    provisioned.expect(StatusCode::CREATED);
+    let created =
+        send(Method::POST, "/v1/workspaces", json!({"name": "Acme"})).await.expect(StatusCode::CREATED);
+    let asked = question("ada", "workspace:read", &created.text("id"));
+    let ask = async || Answer::of(serving.request(&key, Method::POST, EVALUATION).json(&asked)).await;
+    assert_eq!(ask().await.expect(StatusCode::OK).body, json!({"decision": true}));
+    let stopped = Stopped::all(&place);
+    // Within the bound the index still answers; after it nobody does.
+    loop {
+        let answer = ask().await;
+        if answer.status != StatusCode::OK {
+            answer.refused(503, "unavailable");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ask().await.refused(503, "unavailable");
+    drop(stopped);
+    while ask().await.status != StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ask().await.expect(StatusCode::OK).body, json!({"decision": true}));
+    serving.interrupt().await;
+}
+
+#[tokio::test]
+async fn read_models_of_another_version_are_not_loaded_and_the_log_is_asked() {
+    let acme = Acme::found().await;
+    acme.service.app().reads.wait_for(acme.service.head().await).await.unwrap();
+    let admin = acme.service.admin().await;
+    let version = "update projection_checkpoints set version = version - 1 where name = 'members'";
+    admin.execute(version).await.unwrap();
+    let sibling = acme.service.sibling().await;
+    assert!(!sibling.app().access.is_loading() && !sibling.app().access.is_loaded());
+    assert!(sibling.operator().asks("carol", "workspace:read", &acme.id).await);
+    assert!(!sibling.operator().asks("dave", "workspace:read", &acme.id).await);
+    let answer = sibling.bare(Method::GET, "/readyz", &[]).await.expect(StatusCode::OK);
+    assert_eq!(answer.body["status"], "degraded");
+    admin
+        .execute("update projection_checkpoints set version = version + 1 where name = 'members'")
+        .await
+        .unwrap();
+    sibling.index_answers().await;
+    admin.close().await;
+    sibling.leave().await;
+    acme.stop().await;
 }

@@ -134,3 +134,58 @@ async fn what_the_body_says_is_never_who_asks() {
         .refused(400, "validation_failed");
     acme.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_asks_about_its_own_workspace_and_no_other() {
+    let acme = Acme::found().await;
+    acme.service.index_answers().await;
+    let other = acme.ada().creates("Other").await;
+    let body = json!({"name": "Till", "permissions": ["workspace:read"]});
+    let made = acme.ada().post(&acme.at("/api-keys"), body).await.expect(StatusCode::CREATED);
+    let key = made.text("key");
+    let ask = async |path: &str, body: serde_json::Value| {
+        let request = acme.service.client.post(format!("{}{path}", acme.service.url)).bearer_auth(&key);
+        Answer::of(request.json(&body)).await.expect(StatusCode::OK).body
+    };
+    for (workspace, decision) in [(&acme.id, true), (&other, false)] {
+        let answer = ask(EVALUATION, question("ada", "workspace:delete", workspace)).await;
+        assert_eq!(answer, json!({"decision": decision}));
+    }
+    let places = json!({
+        "subject": {"type": "user", "id": "ada"}, "action": {"name": "workspace:read"},
+        "resource": {"type": "workspace"}, "page": {"limit": 1},
+    });
+    let found = ask("/access/v1/search/resource", places).await;
+    assert_eq!(found["results"], json!([{"type": "workspace", "id": acme.id}]));
+    assert_eq!(found["page"]["next_token"], "");
+    acme.ada()
+        .delete(&acme.at(&format!("/api-keys/{}", made.text("id"))))
+        .await
+        .expect(StatusCode::NO_CONTENT);
+    let request = acme.service.client.post(format!("{}{EVALUATION}", acme.service.url)).bearer_auth(&key);
+    let answer = Answer::of(request.json(&question("ada", "workspace:read", &acme.id))).await;
+    answer.refused(401, "unauthenticated");
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn not_even_the_number_of_pages_tells_of_anothers_places() {
+    let acme = Acme::found().await;
+    acme.service.index_answers().await;
+    for n in 0..5 {
+        acme.ada().creates(&format!("Place {n}")).await;
+    }
+    let search = |user: &str| {
+        json!({
+            "subject": {"type": "user", "id": user}, "action": {"name": "workspace:read"},
+            "resource": {"type": "workspace"}, "page": {"limit": 1},
+        })
+    };
+    // Of ada dave is told as of somebody who is not there: page by page through his own one place.
+    for user in ["ada", "nobody"] {
+        let answer = acme.service.user("dave").post("/access/v1/search/resource", search(user)).await;
+        let answer = answer.expect(StatusCode::OK);
+        assert_eq!(answer.body, json!({"page": {"next_token": "", "count": 0}, "results": []}));
+    }
+    acme.stop().await;
+}
