@@ -25,6 +25,11 @@ pub struct Settings {
     pub master_key_file: Option<PathBuf>,
     /// Issuers whose JWTs count: `[{"issuer":…,"audience":…,"jwks_url":…}]`, or `issuer|audience|jwks_url`, comma-separated.
     pub jwt_issuers: Option<String>,
+    /// `class=credential/address`, comma-separated: requests per minute on the routes of a class (`token`, `code`,
+    /// `invitation`, `session`) with one credential, and from one address. `off` for none. Every process counts by itself.
+    pub rate_limits: Option<String>,
+    /// Networks of proxies whose `Forwarded` or `X-Forwarded-For` is believed: CIDRs, comma-separated.
+    pub trusted_proxies: Option<String>,
     /// Connections for reads, and as many for loading streams.
     #[serde(default = "default_pool_size")]
     pub pool_size: u32,

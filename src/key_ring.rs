@@ -106,7 +106,10 @@ impl KeyRing {
         let (store, noting) = (self.store.clone(), self.noting.clone());
         let command = NoteNetwork { workspace: key.workspace, id: key.id, network };
         tokio::spawn(async move {
-            if let Err(error) = store.run(&command, origin, None, clock::now).await {
+            // Refused, where key or workspace are gone by now.
+            if let Err(error @ (Failure::Store(_) | Failure::Moved(_))) =
+                store.run(&command, origin, None, clock::now).await
+            {
                 tracing::warn!(?error, "the use of a key from a new network could not be recorded");
             }
             lock(&noting).remove(&entry);

@@ -17,6 +17,8 @@ use crate::commands::upkeep;
 use crate::config::Settings;
 use crate::database::{Role, migrate, pool};
 use crate::http::App;
+use crate::http::base::client_addr::TrustedProxies;
+use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
@@ -33,6 +35,7 @@ pub struct Service {
     projector: Handle,
     upkeep: JoinHandle<()>,
     feed: JoinHandle<()>,
+    rate_limits: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
     pools: [PgPool; 3],
@@ -46,6 +49,8 @@ impl Service {
         database: &PgConnectOptions,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
+        let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
+        let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let master = MasterKey::load_or_create(&settings.master_key_file())?;
@@ -92,14 +97,27 @@ impl Service {
             operator,
             issuers,
             key_ring,
+            rate_limits: quotas.as_ref().map(RateLimits::new),
+            trusted_proxies,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
             stopping: stopping.clone(),
         });
+        let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
         let pools = [service_pool, appender_pool, projector_pool];
-        Ok(Self { app, projector, upkeep, feed, stopping, stop_projector, pools, first_operator_key })
+        Ok(Self {
+            app,
+            projector,
+            upkeep,
+            feed,
+            rate_limits,
+            stopping,
+            stop_projector,
+            pools,
+            first_operator_key,
+        })
     }
 
     pub fn app(&self) -> Arc<App> {
@@ -121,11 +139,18 @@ impl Service {
         self.stopping.cancel();
         let _ = self.upkeep.await;
         let _ = self.feed.await;
+        let _ = self.rate_limits.await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);
         self.projector.join().await;
         for pool in self.pools {
             pool.close().await;
         }
+    }
+}
+
+async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {
+    if let Some(limits) = &app.rate_limits {
+        limits.look_after(stop).await;
     }
 }

@@ -55,6 +55,7 @@ pub enum ApiKeyEvent {
 // ---- State
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly every state there is, is an active one")]
 pub enum ApiKey {
     #[default]
     Missing,

@@ -1,6 +1,7 @@
 //! What every event and every refusal has in common.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A field's value before and after an event, so that the event alone tells what changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,14 @@ pub trait EventName {
     fn name(&self) -> &'static str;
 }
 
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Fault {
+    Invalid,
+    UnknownRole,
+}
+
 /// A rule said no. Each variant of a refusal maps to one stable problem `code` of the HTTP contract.
 pub trait Refused: std::error::Error + Send + Sync + 'static {
     fn code(&self) -> &'static str;
@@ -28,6 +37,11 @@ pub trait Refused: std::error::Error + Send + Sync + 'static {
     /// The permission that is missing, where that is the reason.
     fn permission(&self) -> Option<&'static str> {
         None
+    }
+
+    /// What is wrong with that field.
+    fn fault(&self) -> Fault {
+        Fault::Invalid
     }
 
     /// The field of the request that is at fault, as a JSON pointer, where one is.

@@ -230,6 +230,9 @@ impl Invitation {
             },
             C::ChangeRole { role } => {
                 let Self::Pending(offer) = self else { return Err(self.not_pending()) };
+                if role == Role::Owner {
+                    return Err(Refusal::OwnerRequired);
+                }
                 let change = Changed::between(offer.role.clone(), role);
                 Ok(change.map(|role| E::InvitationRoleChanged { role }).into_iter().collect())
             }

@@ -242,6 +242,9 @@ impl Membership {
             }
             C::ReplaceRole { role } => {
                 let terms = self.terms().ok_or(Refusal::NotFound)?;
+                if terms.role != role && (terms.role == Role::Owner || role == Role::Owner) {
+                    return Err(Refusal::OwnerRequired);
+                }
                 let role = Changed::between(terms.role.clone(), role);
                 Ok(role
                     .map(|role| E::MembershipRoleChanged { user_id: terms.user_id.clone(), role })

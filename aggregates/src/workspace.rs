@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::Time;
 use crate::adapter::aggregate;
-use crate::event::{Changed, Refused};
+use crate::event::{Changed, Fault, Refused};
 use crate::ids::{ApiKeyId, UserId};
 use crate::role::{Role, RoleName};
 use crate::values::Slug;
@@ -283,14 +283,13 @@ impl Workspace {
 
     /// The workspace, if it may be written to.
     pub fn writable(&self) -> Result<&Details, Refusal> {
+        let details = self.unsuspended()?;
+        if details.archived { Err(Refusal::Archived) } else { Ok(details) }
+    }
+
+    fn unsuspended(&self) -> Result<&Details, Refusal> {
         let details = self.living()?;
-        if details.suspension.is_some() {
-            return Err(Refusal::Suspended);
-        }
-        if details.archived {
-            return Err(Refusal::Archived);
-        }
-        Ok(details)
+        if details.suspension.is_some() { Err(Refusal::Suspended) } else { Ok(details) }
     }
 
     /// The workspace, if somebody other than its owner may be or become a member.
@@ -504,27 +503,18 @@ impl Workspace {
                 Ok(if suspended { vec![E::WorkspaceResumed { reason }] } else { vec![] })
             }
             C::Archive => {
-                let details = self.living()?;
-                if details.suspension.is_some() {
-                    return Err(Refusal::Suspended);
-                }
+                let details = self.unsuspended()?;
                 if details.kind == Kind::Personal {
                     return Err(Refusal::Personal);
                 }
                 Ok(if details.archived { vec![] } else { vec![E::WorkspaceArchived] })
             }
             C::Restore => {
-                let details = self.living()?;
-                if details.suspension.is_some() {
-                    return Err(Refusal::Suspended);
-                }
+                let details = self.unsuspended()?;
                 Ok(if details.archived { vec![E::WorkspaceRestored] } else { vec![] })
             }
             C::Delete => {
-                let details = self.living()?;
-                if details.suspension.is_some() {
-                    return Err(Refusal::Suspended);
-                }
+                let details = self.unsuspended()?;
                 if details.kind == Kind::Personal {
                     return Err(Refusal::Personal);
                 }
@@ -535,23 +525,9 @@ impl Workspace {
                 Ok(vec![E::WorkspaceDeleted { because: Ending::OwnerErased }])
             }
             C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, issued_by_key, now } => {
-                let details = self.joinable()?;
-                if role == Role::Owner {
-                    return Err(Refusal::OwnerRequired);
-                }
-                if expires_at.is_some_and(|end| end <= now) {
-                    return Err(Refusal::ExpiryPast);
-                }
-                let generation = details.code_generation + 1;
-                Ok(vec![E::InviteCodeIssued {
-                    generation,
-                    hash,
-                    role,
-                    max_uses,
-                    expires_at,
-                    issued_by,
-                    issued_by_key,
-                }])
+                let generation = self.joinable()?.code_generation + 1;
+                InviteCode { generation, hash, role, max_uses, expires_at, issued_by, issued_by_key }
+                    .issue(now)
             }
             C::DisableInviteCode => {
                 let details = self.writable()?;
@@ -562,6 +538,27 @@ impl Workspace {
                     .collect())
             }
         }
+    }
+}
+
+impl InviteCode {
+    fn issue(self, now: Time) -> Result<Vec<WorkspaceEvent>, Refusal> {
+        if self.role == Role::Owner {
+            return Err(Refusal::OwnerRequired);
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::ExpiryPast);
+        }
+        let Self { generation, hash, role, max_uses, expires_at, issued_by, issued_by_key } = self;
+        Ok(vec![WorkspaceEvent::InviteCodeIssued {
+            generation,
+            hash,
+            role,
+            max_uses,
+            expires_at,
+            issued_by,
+            issued_by_key,
+        }])
     }
 }
 
@@ -604,20 +601,23 @@ pub enum Refusal {
 impl Refused for Refusal {
     fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::RoleNotFound => "not_found",
             Self::Exists => "conflict",
             Self::Suspended => "workspace_suspended",
             Self::Archived => "workspace_archived",
             Self::Personal => "personal_workspace",
             Self::OwnerRequired => "owner_required",
             Self::CodeInvalid => "token_invalid",
-            Self::RoleNotFound => "not_found",
             Self::TooManyRoles => "too_many_roles",
             Self::RoleInUse => "role_in_use",
             Self::ExpiryPast | Self::SeatsLimitZero | Self::RoleUnknown(_) | Self::ReplacementUnfit => {
                 "validation_failed"
             }
         }
+    }
+
+    fn fault(&self) -> Fault {
+        if matches!(self, Self::RoleUnknown(_)) { Fault::UnknownRole } else { Fault::Invalid }
     }
 
     fn pointer(&self) -> Option<&'static str> {

@@ -37,6 +37,17 @@ Examples:
 
 Settings come from flags, then TENURE_* environment variables, then tenure.toml.";
 
+const SERVE: &str = "\
+Examples:
+  tenure serve
+  TENURE_LISTEN=127.0.0.1:8080 tenure serve --data-dir /var/lib/tenure
+  TENURE_RATE_LIMITS='token=30/100, code=10/50' TENURE_TRUSTED_PROXIES=10.0.0.0/8 tenure serve
+
+Rate limits are requests per minute with one credential / from one address (IPv6: /64), on the
+routes of a class: token (60/300), code (30/100), invitation (300/1000), session (120/600).
+`off` turns all off. Every process counts by itself. Behind a proxy, name its network: otherwise
+all its clients have one address, the proxy's.";
+
 #[derive(Debug, Args)]
 struct Common {
     /// Where keys and, without a database URL, the database are kept [default: ./.tenure]
@@ -53,9 +64,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the HTTP API
-    #[command(
-        after_help = "Examples:\n  tenure serve\n  TENURE_LISTEN=127.0.0.1:8080 tenure serve --data-dir /var/lib/tenure"
-    )]
+    #[command(after_help = SERVE)]
     Serve {
         /// Where to listen [default: 127.0.0.1:7373]
         #[arg(long, value_name = "ADDRESS")]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::Duration;
 use tenure_aggregates::api_key::{self, ApiKeyCommand, Secret as KeptSecret};
-use tenure_aggregates::{ApiKey, ApiKeyId, Permission, PermissionName, Rights, Time, WorkspaceId};
+use tenure_aggregates::{ApiKey, ApiKeyId, Permission, PermissionName, Rights, Time, Workspace, WorkspaceId};
 use tenure_projections::api_keys;
 use uuid::Uuid;
 
@@ -149,6 +149,8 @@ impl Command for NoteNetwork {
     const NAME: &'static str = "NoteNetwork";
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        // What is deleted has no history to go on with.
+        unit.load::<Workspace>(self.workspace, &self.workspace.to_string()).await?.living()?;
         let note = ApiKeyCommand::NoteNetwork { network: self.network.clone() };
         unit.execute::<ApiKey>(self.workspace, &self.id.to_string(), note).await?;
         unit.commit(Answer::no_content().to_text()?).await

@@ -112,7 +112,7 @@ async fn create(act: Act, Path(id): Path<Uuid>, body: Body<CreateRequest>) -> Re
         id: ApiKeyId(ids::new_v7()),
         name: request.name.unwrap_or_default(),
         secret: new_secret(&act, id),
-        permissions: permissions(request.permissions.unwrap_or_default()),
+        permissions: permissions(&request.permissions.unwrap_or_default()),
         expires_at: request.expires_at.map(|end| end.trunc_subsecs(6)),
         networks: request.networks.iter().filter_map(|text| checks::parse_network(text)).collect(),
         reads: act.app.reads.clone(),

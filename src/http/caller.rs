@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tenure_aggregates::{Time, UserId};
 
 use super::App;
+use super::base::client_addr::ClientAddr;
 use super::base::correlation::{RequestId, TraceContext};
 use super::base::problem::Problem;
-use super::base::server::PeerAddr;
 use crate::clock;
 use crate::issuers::TokenRefusal;
 use crate::key_ring::OpenedKey;
@@ -51,8 +51,8 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
-        let credential = authenticate(&parts.headers, peer, app).await?;
+        let address = parts.extensions.get::<ClientAddr>().map(|client| client.0);
+        let credential = authenticate(&parts.headers, address, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
@@ -69,7 +69,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             correlation_id: trace,
             request_id,
             causation_id: None,
-            ip: peer.map(|address| address.to_string()),
+            ip: address.map(|address| address.to_string()),
             user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
         });
         if let Some(key) = key {
@@ -88,7 +88,11 @@ enum Credential {
     ApiKey(OpenedKey),
 }
 
-async fn authenticate(headers: &HeaderMap, peer: Option<IpAddr>, app: &App) -> Result<Credential, Problem> {
+async fn authenticate(
+    headers: &HeaderMap,
+    address: Option<IpAddr>,
+    app: &App,
+) -> Result<Credential, Problem> {
     let token = bearer(headers).ok_or_else(unauthenticated)?;
     let now = clock::now();
     let acted_for = acted_for(headers)?;
@@ -96,7 +100,7 @@ async fn authenticate(headers: &HeaderMap, peer: Option<IpAddr>, app: &App) -> R
         return Ok(Credential::Operator(acted_for));
     }
     let credential = if token.starts_with(api_key::PREFIX) {
-        Credential::ApiKey(app.key_ring.open(token, peer, now).await?.ok_or_else(unauthenticated)?)
+        Credential::ApiKey(app.key_ring.open(token, address, now).await?.ok_or_else(unauthenticated)?)
     } else {
         Credential::Token(issued_to(token, now, app).await?)
     };
@@ -126,7 +130,7 @@ async fn issued_to(token: &str, now: Time, app: &App) -> Result<UserId, Problem>
 }
 
 /// The one bearer token; two credentials are none.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -134,7 +138,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
+/// Whom the operator's service acts for.
+pub(super) fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
     let mut values = headers.get_all(TENURE_ACTOR).iter();
     let invalid = || Problem::invalid_field("Tenure-Actor", "invalid", "expected one user id");
     match (values.next(), values.next()) {

@@ -6,6 +6,7 @@
 //!   handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
+//! - [`rate_limits`]: how often some routes may be asked
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
@@ -27,6 +28,7 @@ pub mod members;
 pub mod openapi;
 pub mod permissions;
 pub mod problem;
+pub mod rate_limits;
 pub mod readiness;
 pub mod roles;
 pub mod users;
@@ -35,7 +37,7 @@ pub mod workspaces;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -49,7 +51,9 @@ use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
 use crate::store::Store;
+use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
+use rate_limits::RateLimits;
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -61,6 +65,9 @@ pub struct App {
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
     pub key_ring: Arc<KeyRing>,
+    /// None when they are turned off.
+    pub rate_limits: Option<RateLimits>,
+    pub trusted_proxies: TrustedProxies,
     /// Reads across tenants, for upkeep only.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
@@ -77,7 +84,9 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn whole(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
-    let routes = Router::new().merge(routes).merge(health::routes()).with_state(app);
+    let trusted_proxies = app.trusted_proxies.clone();
+    let limited = from_fn_with_state(app.clone(), rate_limits::limit);
+    let routes = Router::new().merge(routes.layer(limited)).merge(health::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
-    with_envelope(router, EnvelopeOptions::new(ids::new_request_id))
+    with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

@@ -24,9 +24,9 @@ fn status(code: &str) -> StatusCode {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, detail, permission, pointer, members, .. } = refusal;
+        let Refusal { code, detail, permission, pointer, fault, members, .. } = refusal;
         let mut problem = match pointer {
-            Some(pointer) => Self::invalid_field(pointer, "invalid", detail),
+            Some(pointer) => Self::invalid_field(pointer, fault.into(), detail),
             None => Self::new(status(code), code, detail),
         };
         if let Some(permission) = permission {

@@ -99,7 +99,7 @@ async fn define(
         workspace,
         role: name(&role)?,
         description: body.value.description,
-        permissions: permissions(body.value.permissions.unwrap_or_default()),
+        permissions: permissions(&body.value.permissions.unwrap_or_default()),
         precondition: act.precondition.clone(),
     };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
@@ -140,6 +140,6 @@ fn name(text: &str) -> Result<RoleName, Problem> {
 }
 
 /// Names that [`checks::permission`] has let through.
-pub(super) fn permissions(names: Vec<String>) -> BTreeSet<PermissionName> {
+pub(super) fn permissions(names: &[String]) -> BTreeSet<PermissionName> {
     names.iter().filter_map(|name| PermissionName::parse(name).ok()).collect()
 }

@@ -4,6 +4,7 @@
 //! `http::problem` turns one into a status code.
 
 use serde_json::Value;
+use tenure_aggregates::event::Fault;
 use tenure_aggregates::{Refused, WorkspaceId};
 
 /// A rule said no; nothing was written.
@@ -15,6 +16,8 @@ pub struct Refusal {
     pub permission: Option<&'static str>,
     /// The field at fault, for `validation_failed`.
     pub pointer: Option<&'static str>,
+    /// What is wrong with it.
+    pub fault: Fault,
     /// The workspace whose limit was met, where that is the reason; not told to the client.
     pub workspace: Option<WorkspaceId>,
     /// More for the client to go on, as problem members.
@@ -28,6 +31,7 @@ impl Refusal {
             detail: detail.into(),
             permission: None,
             pointer: None,
+            fault: Fault::Invalid,
             workspace: None,
             members: Vec::new(),
         }
@@ -101,6 +105,7 @@ impl<R: Refused> From<R> for Failure {
             detail: refused.to_string(),
             permission: refused.permission(),
             pointer: refused.pointer(),
+            fault: refused.fault(),
             workspace: None,
             members: Vec::new(),
         })

@@ -94,7 +94,7 @@ impl Kind {
                 [&blank[..], &controls, &[long(255), text(" ada", "invalid"), text("ada ", "invalid")]]
                     .concat()
             }
-            Self::Role => ["king", "", "Admin", "ADMIN", "admin ", "member,admin"]
+            Self::Role => ["King", "", "Admin", "ADMIN", "admin ", "member,admin"]
                 .map(|w| text(w, "unknown_role"))
                 .to_vec(),
             Self::Flag => Vec::new(),
@@ -423,7 +423,7 @@ async fn a_batch_has_bounds_and_its_bad_items_leave_the_good_ones_alone() {
     }
     assert_eq!(acme.service.head().await, head);
     let items = json!([
-        {"email": "good@example.com"}, {"email": "nonsense"}, {}, 5, null, "x", {"email": "a@example.com", "role": "king"},
+        {"email": "good@example.com"}, {"email": "nonsense"}, {}, 5, null, "x", {"email": "a@example.com", "role": "King"},
         {"email": "carol@example.com"}, {"email": "b@example.com", "role": "owner"}, {"email": "fine@example.com", "nonsense": 1},
         {"email": "also-good@example.com", "role": "admin"}
     ]);

@@ -68,7 +68,8 @@ fn shape(answer: &Answer, own: &[&str]) -> (u16, Vec<(String, String)>, String) 
     for id in own {
         text = text.replace(id, "…");
     }
-    let skipped = ["date", "x-request-id"];
+    // A limit's remainder counts the asker's own requests.
+    let skipped = ["date", "x-request-id", "ratelimit-remaining", "ratelimit-reset"];
     let headers = answer.headers.iter().filter(|(name, _)| !skipped.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}"))).collect();
     (answer.status.as_u16(), headers, text)

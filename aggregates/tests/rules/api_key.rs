@@ -1,3 +1,5 @@
+//! API keys: created, rotated, revoked.
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tenure_aggregates::adapter::Stream;
@@ -154,7 +156,8 @@ fn a_second_rotation_kills_the_secret_before_the_last_at_once() {
 fn a_rotation_changes_the_secret_and_nothing_else() {
     let end = Some(noon() + days(90));
     let before = fold::<ApiKey>(&[created_until(end), used_from("192.0.2.0/24")]);
-    let after = given::<ApiKey>([created_until(end), used_from("192.0.2.0/24")]).when(rotate(2, days(1))).state;
+    let after =
+        given::<ApiKey>([created_until(end), used_from("192.0.2.0/24")]).when(rotate(2, days(1))).state;
     let (mut before, after) = (before.terms().unwrap().clone(), after.terms().unwrap().clone());
     assert_eq!((&after.secret, &after.previous), (&secret(2), &Some((secret(1), noon() + days(1)))));
     (before.secret, before.previous) = (after.secret.clone(), after.previous.clone());
@@ -203,9 +206,8 @@ fn so_many_networks_are_noted_and_no_more() {
 // S2.29, attack 34.
 #[test]
 fn a_revoked_key_opens_nothing_and_may_nothing_from_that_position_on() {
-    let state = given::<ApiKey>([created(), rotated(2, noon() + days(1))])
-        .when(C::Revoke)
-        .then([E::ApiKeyRevoked]);
+    let state =
+        given::<ApiKey>([created(), rotated(2, noon() + days(1))]).when(C::Revoke).then([E::ApiKeyRevoked]);
     assert_eq!(good(&state, noon()), Vec::<u32>::new());
     assert_eq!((state.rights(noon()), state.terms()), (None, None));
 }

@@ -1,7 +1,11 @@
 //! Anything that might happen or be asked, from a small world, so that things meet.
 
+mod access;
+
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -14,11 +18,15 @@ use tenure_aggregates::membership::{
 use tenure_aggregates::user::{Profile as UserProfile, UserCommand, UserEvent};
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{
-    Ending, Kind, Profile, ProfileChange, Social, WorkspaceCommand, WorkspaceEvent,
+    CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceCommand, WorkspaceEvent,
 };
-use tenure_aggregates::{InvitationId, Role, Time, UserId, WorkspaceId};
+use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, Time, UserId, WorkspaceId};
 
-use crate::{days, email, invitation_id, minutes, noon, user, workspace_id};
+pub(crate) use access::*;
+
+use crate::{
+    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, user, workspace_id,
+};
 
 // ---- values
 
@@ -38,8 +46,26 @@ fn times() -> impl Strategy<Value = Time> {
     (0..6i64).prop_map(|n| noon() + minutes(n))
 }
 
-fn roles() -> impl Strategy<Value = Role> {
-    select(vec![Role::Owner, Role::Admin, Role::Moderator, Role::Member])
+fn role_names() -> impl Strategy<Value = RoleName> + Clone {
+    select(vec!["billing", "on-call"]).prop_map(role_name)
+}
+
+fn roles() -> impl Strategy<Value = Role> + Clone {
+    let built_in = select(Role::BUILT_IN.to_vec());
+    prop_oneof![2 => built_in, 1 => role_names().prop_map(Role::Custom)]
+}
+
+fn permission_names() -> impl Strategy<Value = PermissionName> + Clone {
+    let names = ["members:read", "members:invite", "workspace:delete", "reports:read", "reports:export"];
+    select(names.to_vec()).prop_map(permission)
+}
+
+fn permission_sets() -> impl Strategy<Value = BTreeSet<PermissionName>> + Clone {
+    btree_set(permission_names(), 0..4)
+}
+
+fn api_keys() -> impl Strategy<Value = ApiKeyId> {
+    (1..3u128).prop_map(api_key_id)
 }
 
 fn numbers() -> impl Strategy<Value = u32> {
@@ -66,6 +92,7 @@ macro_rules! any_of {
         prop_oneof![$((Just(()), $($strategy,)*).prop_map(move |((), $($field,)*)| $value)),+]
     };
 }
+use any_of;
 
 // ---- claim
 
@@ -153,6 +180,7 @@ pub(crate) fn membership_command(owner: bool) -> impl Strategy<Value = Membershi
             C::Start { user_id: user("ada"), role, expires_at, through, now },
         (role in roles(), now in times()) => C::ChangeRole { role, owner, now },
         (expires_at in option::of(times()), now in times()) => C::ChangeExpiry { expires_at, owner, now },
+        (role in roles()) => C::ReplaceRole { role },
         () => C::Crown,
         () => C::Uncrown,
         (reason in option::of(texts()), now in times()) => C::Deactivate { reason, owner, now },
@@ -188,15 +216,17 @@ pub(crate) fn invitation_events() -> impl Strategy<Value = Vec<InvitationEvent>>
     use InvitationEvent as E;
     let event = any_of![
         (invitation_id in invitations(), email in emails(), role in roles(), invited_by in option::of(users()),
-         expires_at in times(), generation in numbers(), notify in any::<bool>(), created_at in times()) =>
+         invited_by_key in option::of(api_keys()), expires_at in times(), generation in numbers(),
+         notify in any::<bool>(), created_at in times()) =>
             E::InvitationSent {
-                invitation_id, email, role, invited_by, expires_at, generation, notify, created_at,
+                invitation_id, email, role, invited_by, invited_by_key, expires_at, generation, notify, created_at,
             },
         (generation in numbers(), expires_at in times(), notify in any::<bool>()) =>
             E::InvitationResent { generation, expires_at, notify },
         (user_id in users()) => E::InvitationAccepted { user_id },
         () => E::InvitationDeclined,
         () => E::InvitationRevoked,
+        (role in changed(roles())) => E::InvitationRoleChanged { role },
     ];
     vec(event, 0..20)
 }
@@ -204,12 +234,16 @@ pub(crate) fn invitation_events() -> impl Strategy<Value = Vec<InvitationEvent>>
 pub(crate) fn invitation_commands() -> impl Strategy<Value = Vec<InvitationCommand>> {
     use InvitationCommand as C;
     let command = any_of![
-        (email in emails(), role in roles(), invited_by in option::of(users()), lifetime in lifetimes(),
-         notify in any::<bool>(), now in times()) =>
-            C::Send { invitation_id: invitation_id(1), email, role, invited_by, lifetime, notify, now },
+        (email in emails(), role in roles(), invited_by in option::of(users()),
+         invited_by_key in option::of(api_keys()), lifetime in lifetimes(), notify in any::<bool>(),
+         now in times()) =>
+            C::Send {
+                invitation_id: invitation_id(1), email, role, invited_by, invited_by_key, lifetime, notify, now,
+            },
         (lifetime in lifetimes(), notify in any::<bool>(), now in times()) =>
             C::Resend { lifetime, notify, now },
         (now in times()) => C::Revoke { now },
+        (role in roles()) => C::ChangeRole { role },
         (generation in 0..4u32, profile in profiles(), now in times()) =>
             C::Accept { generation, profile, now },
         (generation in 0..4u32, profile in option::of(profiles()), now in times()) =>
@@ -271,11 +305,30 @@ pub(crate) fn workspace_events() -> impl Strategy<Value = Vec<WorkspaceEvent>> {
         () => E::WorkspaceRestored,
         (because in select(vec![Ending::Deleted, Ending::OwnerErased])) => E::WorkspaceDeleted { because },
         (generation in numbers(), hash in texts(), role in roles(), max_uses in option::of(numbers()),
-         expires_at in option::of(times()), issued_by in option::of(users())) =>
-            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by },
+         expires_at in option::of(times()), issued_by in option::of(users()),
+         issued_by_key in option::of(api_keys())) =>
+            E::InviteCodeIssued { generation, hash, role, max_uses, expires_at, issued_by, issued_by_key },
         (generation in numbers()) => E::InviteCodeDisabled { generation },
     ];
-    vec(event, 0..20)
+    vec(prop_oneof![4 => event, 1 => role_events()], 0..20)
+}
+
+fn role_events() -> impl Strategy<Value = WorkspaceEvent> {
+    use WorkspaceEvent as E;
+    let description = option::of(changed(option::of(texts().boxed())));
+    let permissions = option::of(changed(permission_sets()));
+    any_of![
+        (role in role_names(), definition in definitions()) => E::RoleDefined { role, definition },
+        (role in role_names(), description in description, permissions in permissions) =>
+            E::RoleChanged { role, change: RoleChange { description, permissions } },
+        (role in role_names(), replacement in option::of(roles())) => E::RoleDeleted { role, replacement },
+        (from in texts(), to in texts()) => E::WorkspacePlanChanged { plan: Changed { from, to } },
+    ]
+}
+
+fn definitions() -> impl Strategy<Value = CustomRole> {
+    (option::of(texts()), permission_sets())
+        .prop_map(|(description, permissions)| CustomRole { description, permissions })
 }
 
 pub(crate) fn workspace_commands() -> impl Strategy<Value = Vec<WorkspaceCommand>> {
@@ -293,10 +346,17 @@ pub(crate) fn workspace_commands() -> impl Strategy<Value = Vec<WorkspaceCommand
         () => C::Archive,
         () => C::Restore,
         (hash in texts(), role in roles(), max_uses in option::of(numbers()),
-         expires_at in option::of(times()), issued_by in option::of(users()), now in times()) =>
-            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, now },
+         expires_at in option::of(times()), issued_by in option::of(users()),
+         issued_by_key in option::of(api_keys()), now in times()) =>
+            C::IssueInviteCode { hash, role, max_uses, expires_at, issued_by, issued_by_key, now },
         () => C::DisableInviteCode,
     ];
+    let role = any_of![
+        (plan in texts()) => C::ChangePlan { plan },
+        (role in role_names(), definition in definitions()) => C::DefineRole { role, definition },
+        (role in role_names(), replacement in option::of(roles()), in_use in any::<bool>()) =>
+            C::DeleteRole { role, replacement, in_use },
+    ];
     let end = select(vec![C::Delete, C::EndWithOwner]);
-    vec(prop_oneof![3 => create, 20 => command, 1 => end], 0..30)
+    vec(prop_oneof![3 => create, 20 => command, 8 => role, 1 => end], 0..30)
 }

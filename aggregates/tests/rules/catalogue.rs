@@ -1,10 +1,10 @@
+//! The catalogue of the products' permissions.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use tenure_aggregates::adapter::Stream;
-use tenure_aggregates::catalogue::{
-    CatalogueCommand as C, CatalogueEvent as E, MAX_PERMISSIONS, Refusal,
-};
+use tenure_aggregates::catalogue::{CatalogueCommand as C, CatalogueEvent as E, MAX_PERMISSIONS, Refusal};
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::{Catalogue, Permission, Refused, Role, WorkspaceId};
 
@@ -64,12 +64,13 @@ fn a_change_mentions_exactly_what_changed() {
     assert_eq!(state.granted_to(&Role::Member), BTreeSet::from([permission("reports:export")]));
     let undescribed =
         C::Register { permission: permission("reports:export"), description: None, granted_to: roles(&[]) };
-    let state =
-        given::<Catalogue>([registered("reports:export", &[])]).when(undescribed).then([E::PermissionChanged {
+    let state = given::<Catalogue>([registered("reports:export", &[])]).when(undescribed).then([
+        E::PermissionChanged {
             permission: permission("reports:export"),
             description: Some(Changed { from: Some("Export".into()), to: None }),
             granted_to: None,
-        }]);
+        },
+    ]);
     assert_eq!(state.entry(&permission("reports:export")).unwrap().description, None);
 }
 

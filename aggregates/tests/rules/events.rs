@@ -3,16 +3,23 @@
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tenure_aggregates::api_key::ApiKeyEvent;
+use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::{Ending as MembershipEnding, Entrance, MembershipEvent};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::values::Slug;
-use tenure_aggregates::workspace::{Ending, Kind, Profile, ProfileChange, Social, WorkspaceEvent};
-use tenure_aggregates::{Claim, Invitation, Membership, Role, User, Workspace};
+use tenure_aggregates::workspace::{
+    CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceEvent,
+};
+use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Role, User, Workspace};
 
-use crate::{days, email, invitation_id, noon, user, workspace_id};
+use crate::{
+    api_key_id, custom, days, email, invitation_id, noon, permission, permissions, role_name, user,
+    workspace_id,
+};
 
 /// Holds the shape of each event in `snapshots/`, that it reads back as it was, and that no event is forgotten.
 fn assert_shapes<E: DomainEvent>(examples: &[E]) {
@@ -94,8 +101,28 @@ fn every_event_of_a_workspace_keeps_its_shape() {
             max_uses: Some(10),
             expires_at: Some(noon() + days(1)),
             issued_by: Some(user("olga")),
+            issued_by_key: None,
         },
         WorkspaceEvent::InviteCodeDisabled { generation: 2 },
+        WorkspaceEvent::WorkspacePlanChanged { plan: Changed { from: "free".into(), to: "pro".into() } },
+        WorkspaceEvent::RoleDefined {
+            role: role_name("billing"),
+            definition: CustomRole {
+                description: Some("Pays".into()),
+                permissions: permissions(["billing:manage", "reports:export"]),
+            },
+        },
+        WorkspaceEvent::RoleChanged {
+            role: role_name("billing"),
+            change: RoleChange {
+                description: text("Pays", "Pays and looks"),
+                permissions: Some(Changed {
+                    from: permissions(["billing:manage"]),
+                    to: permissions(["billing:manage", "billing:read"]),
+                }),
+            },
+        },
+        WorkspaceEvent::RoleDeleted { role: role_name("billing"), replacement: Some(Role::Member) },
     ]);
 }
 
@@ -131,6 +158,7 @@ fn every_event_of_an_invitation_keeps_its_shape() {
             email: email("bob@acme.test"),
             role: Role::Member,
             invited_by: Some(user("olga")),
+            invited_by_key: None,
             expires_at: noon() + days(7),
             generation: 1,
             notify: true,
@@ -140,6 +168,50 @@ fn every_event_of_an_invitation_keeps_its_shape() {
         InvitationEvent::InvitationAccepted { user_id: user("bob") },
         InvitationEvent::InvitationDeclined,
         InvitationEvent::InvitationRevoked,
+        InvitationEvent::InvitationRoleChanged {
+            role: Changed { from: custom("billing"), to: Role::Member },
+        },
+    ]);
+}
+
+#[test]
+fn every_event_of_an_api_key_keeps_its_shape() {
+    assert_shapes(&[
+        ApiKeyEvent::ApiKeyCreated {
+            key_id: api_key_id(7),
+            name: "Deploy".into(),
+            hash: "9f86d081".into(),
+            hint: "tnk_abcd".into(),
+            permissions: permissions(["members:read", "reports:export"]),
+            expires_at: Some(noon() + days(90)),
+            networks: vec!["192.0.2.0/24".into(), "2001:db8::/64".into()],
+            created_by: Some(user("olga")),
+            created_at: noon(),
+        },
+        ApiKeyEvent::ApiKeyRotated {
+            hash: "60303ae2".into(),
+            hint: "tnk_efgh".into(),
+            overlap_until: noon() + days(1),
+        },
+        ApiKeyEvent::ApiKeyUsedFromNewNetwork { network: "192.0.2.0/24".into() },
+        ApiKeyEvent::ApiKeyRevoked,
+    ]);
+}
+
+#[test]
+fn every_event_of_the_catalogue_keeps_its_shape() {
+    assert_shapes(&[
+        CatalogueEvent::PermissionRegistered {
+            permission: permission("reports:export"),
+            description: Some("Export reports".into()),
+            granted_to: [Role::Member, Role::Moderator].into(),
+        },
+        CatalogueEvent::PermissionChanged {
+            permission: permission("reports:export"),
+            description: Some(Changed { from: Some("Export reports".into()), to: None }),
+            granted_to: Some(Changed { from: [Role::Moderator].into(), to: [].into() }),
+        },
+        CatalogueEvent::PermissionWithdrawn { permission: permission("reports:export") },
     ]);
 }
 
@@ -180,6 +252,8 @@ fn the_types_of_the_streams_never_change() {
         [Workspace::TYPE, Membership::TYPE, Invitation::TYPE, User::TYPE, Claim::TYPE],
         ["Workspace", "Membership", "Invitation", "User", "Claim"]
     );
+    assert_eq!([ApiKey::TYPE, Catalogue::TYPE], ["ApiKey", "Catalogue"]);
+    assert_eq!(Catalogue::home().to_string(), "74656e75-7265-5370-8000-6f7065726174");
 }
 
 #[test]
@@ -211,6 +285,43 @@ fn an_event_with_nothing_in_its_optional_fields_says_nothing_of_them() {
     assert_eq!(reads_back(&unchanged), r#"{"type":"UserProfileChanged","user_id":"ada"}"#);
     let unchanged = WorkspaceEvent::WorkspaceProfileChanged(ProfileChange::default());
     assert_eq!(reads_back(&unchanged), r#"{"type":"WorkspaceProfileChanged"}"#);
+    let unchanged = WorkspaceEvent::RoleChanged { role: role_name("a"), change: RoleChange::default() };
+    assert_eq!(reads_back(&unchanged), r#"{"type":"RoleChanged","role":"a"}"#);
+    let unchanged = CatalogueEvent::PermissionChanged {
+        permission: permission("reports:export"),
+        description: None,
+        granted_to: None,
+    };
+    assert_eq!(reads_back(&unchanged), r#"{"type":"PermissionChanged","permission":"reports:export"}"#);
+}
+
+// Attack 41: before there were keys, nobody wrote down that none was used.
+#[test]
+fn an_issuing_key_is_named_where_there_is_one_and_nowhere_else() {
+    let issued = |issued_by_key| WorkspaceEvent::InviteCodeIssued {
+        generation: 1,
+        hash: "9f86d081".into(),
+        role: Role::Member,
+        max_uses: None,
+        expires_at: None,
+        issued_by: None,
+        issued_by_key,
+    };
+    assert!(!reads_back(&issued(None)).contains("key"));
+    assert!(reads_back(&issued(Some(api_key_id(7)))).contains(r#""issued_by_key":"00000000-"#));
+    let invited = |invited_by_key| InvitationEvent::InvitationSent {
+        invitation_id: invitation_id(7),
+        email: email("bob@acme.test"),
+        role: custom("billing"),
+        invited_by: None,
+        invited_by_key,
+        expires_at: noon(),
+        generation: 1,
+        notify: true,
+        created_at: noon(),
+    };
+    assert!(!reads_back(&invited(None)).contains("key"));
+    assert!(reads_back(&invited(Some(api_key_id(7)))).contains(r#""invited_by_key":"00000000-"#));
 }
 
 // A cleared field is a change to nothing, and must not be read back as no change.
@@ -222,6 +333,9 @@ fn a_field_that_was_cleared_reads_back_as_cleared() {
         ..ProfileChange::default()
     };
     reads_back(&WorkspaceEvent::WorkspaceProfileChanged(cleared));
+    let cleared =
+        RoleChange { description: Some(Changed { from: Some("Pays".into()), to: None }), permissions: None };
+    reads_back(&WorkspaceEvent::RoleChanged { role: role_name("billing"), change: cleared });
 }
 
 #[test]

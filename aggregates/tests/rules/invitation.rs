@@ -1,5 +1,6 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::{
     DEFAULT_LIFETIME, InvitationCommand as C, InvitationEvent as E, MAX_LIFETIME, MIN_LIFETIME, Refusal,
 };
@@ -7,7 +8,10 @@ use tenure_aggregates::user::Profile;
 use tenure_aggregates::{Invitation, Refused, Role, Time};
 
 use crate::arbitrary::{invitation_commands, invitation_events};
-use crate::{an_instant, assert_table, days, email, fold, given, invitation_id, minutes, noon, user};
+use crate::{
+    an_instant, api_key_id, assert_table, custom, days, email, fold, given, invitation_id, minutes, noon,
+    user,
+};
 
 fn sent() -> E {
     E::InvitationSent {
@@ -15,6 +19,7 @@ fn sent() -> E {
         email: email("bob@acme.test"),
         role: Role::Moderator,
         invited_by: Some(user("olga")),
+        invited_by_key: None,
         expires_at: noon() + days(7),
         generation: 1,
         notify: true,
@@ -36,6 +41,7 @@ fn send_for(lifetime: TimeDelta) -> C {
         email: email("bob@acme.test"),
         role: Role::Moderator,
         invited_by: Some(user("olga")),
+        invited_by_key: None,
         lifetime,
         notify: true,
         now: noon(),
@@ -113,11 +119,20 @@ fn an_invitation_lasts_between_5_minutes_and_90_days() {
 // Attack 19.
 #[test]
 fn nobody_is_invited_as_owner() {
-    let C::Send { invitation_id, email, invited_by, lifetime, notify, now, .. } = send_for(days(7)) else {
-        unreachable!()
-    };
-    let as_owner = C::Send { invitation_id, email, role: Role::Owner, invited_by, lifetime, notify, now };
+    let mut as_owner = send_for(days(7));
+    let C::Send { role, .. } = &mut as_owner else { unreachable!() };
+    *role = Role::Owner;
     given::<Invitation>([]).when(as_owner).then_refused(Refusal::OwnerRequired);
+}
+
+#[test]
+fn an_invitation_names_the_key_that_sent_it() {
+    let mut by_key = send_for(days(7));
+    let C::Send { invited_by, invited_by_key, .. } = &mut by_key else { unreachable!() };
+    (*invited_by, *invited_by_key) = (None, Some(api_key_id(7)));
+    let state = given::<Invitation>([]).when(by_key).state;
+    let offer = state.offer().unwrap();
+    assert_eq!((&offer.invited_by, offer.invited_by_key), (&None, Some(api_key_id(7))));
 }
 
 #[test]
@@ -285,6 +300,47 @@ fn an_open_or_expired_invitation_may_be_revoked() {
     }
 }
 
+// ---- a role that is no more
+
+fn role_changed(from: Role, to: Role) -> E {
+    E::InvitationRoleChanged { role: Changed { from, to } }
+}
+
+#[test]
+fn an_open_or_expired_invitation_is_moved_to_the_role_that_replaces_its_own() {
+    let state = given::<Invitation>([sent()])
+        .when(C::ChangeRole { role: custom("billing") })
+        .then([role_changed(Role::Moderator, custom("billing"))]);
+    assert_eq!(state.offer().unwrap().role, custom("billing"));
+    let before = fold::<Invitation>(&[sent()]);
+    let (before, after) = (before.offer().unwrap(), state.offer().unwrap());
+    assert_eq!((before.generation, before.expires_at), (after.generation, after.expires_at));
+}
+
+#[test]
+fn an_invitation_to_that_role_already_stays_as_it_is() {
+    given::<Invitation>([sent()]).when(C::ChangeRole { role: Role::Moderator }).then_nothing();
+}
+
+// Attack 19.
+#[test]
+fn no_invitation_is_moved_to_ownership() {
+    given::<Invitation>([sent()])
+        .when(C::ChangeRole { role: Role::Owner })
+        .then_refused(Refusal::OwnerRequired);
+}
+
+#[test]
+fn what_was_answered_keeps_the_role_it_was_answered_with() {
+    for last in [accepted(), E::InvitationDeclined, E::InvitationRevoked] {
+        let state = given::<Invitation>([sent(), last])
+            .when(C::ChangeRole { role: Role::Member })
+            .then_refused(Refusal::NotPending);
+        assert_eq!(state.offer().unwrap().role, Role::Moderator);
+    }
+    given::<Invitation>([]).when(C::ChangeRole { role: Role::Member }).then_refused(Refusal::NotFound);
+}
+
 // ---- all of it
 
 #[test]
@@ -302,6 +358,7 @@ fn every_command_in_every_state() {
     let commands = [
         ("resend", resend(now)),
         ("revoke", C::Revoke { now }),
+        ("change role", C::ChangeRole { role: Role::Member }),
         ("accept", accept(1, bob(), now)),
         ("decline", decline(1, None, now)),
     ];
@@ -327,6 +384,12 @@ fn every_command_in_every_state() {
         revoke  | accepted | invitation_not_pending
         revoke  | declined | invitation_not_pending
         revoke  | revoked  | so already
+        change role | missing  | not_found
+        change role | pending  | InvitationRoleChanged
+        change role | expired  | InvitationRoleChanged
+        change role | accepted | invitation_not_pending
+        change role | declined | invitation_not_pending
+        change role | revoked  | invitation_not_pending
         accept  | missing  | token_invalid
         accept  | pending  | InvitationAccepted
         accept  | expired  | invitation_expired
@@ -386,7 +449,8 @@ proptest! {
                     E::InvitationSent { generation, .. } | E::InvitationResent { generation, .. } => {
                         generations.push(*generation);
                     }
-                    _ => answers += 1,
+                    E::InvitationRoleChanged { role } => prop_assert_ne!(&role.to, &Role::Owner),
+                    E::InvitationAccepted { .. } | E::InvitationDeclined | E::InvitationRevoked => answers += 1,
                 }
             }
             history.extend(events);

@@ -10,6 +10,7 @@ mod authority;
 mod catalogue;
 mod claim;
 mod events;
+mod grants;
 mod invitation;
 mod membership;
 mod permission;

@@ -6,7 +6,7 @@ use tenure_aggregates::membership::{
 use tenure_aggregates::{Membership, Refused, Role, Time};
 
 use crate::arbitrary::{membership_command, membership_commands, membership_events};
-use crate::{an_instant, assert_table, days, fold, given, invitation_id, minutes, noon, user};
+use crate::{an_instant, assert_table, custom, days, fold, given, invitation_id, minutes, noon, user};
 
 fn started_as(role: Role, expires_at: Option<Time>) -> E {
     E::MembershipStarted {
@@ -85,7 +85,7 @@ fn whoever_joins_is_an_active_member_from_that_instant_with_that_role() {
             through,
             joined_at: noon(),
         }]);
-        assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(Role::Moderator)));
+        assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(&Role::Moderator)));
     }
 }
 
@@ -104,7 +104,7 @@ fn nobody_undoes_a_deactivation_by_joining_again() {
 fn whoever_left_or_was_removed_may_join_again() {
     for because in [Ending::Left, Ending::Removed, Ending::Expired] {
         let state = given::<Membership>([started(), ended(because)]).when(start_as(Role::Admin, None)).state;
-        assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(Role::Admin)));
+        assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(&Role::Admin)));
     }
 }
 
@@ -149,7 +149,7 @@ fn only_who_creates_a_workspace_joins_as_its_owner() {
         through: Entrance::Created,
         now: noon(),
     };
-    assert_eq!(given::<Membership>([]).when(create).state.role(), Some(Role::Owner));
+    assert_eq!(given::<Membership>([]).when(create).state.role(), Some(&Role::Owner));
 }
 
 // ---- role
@@ -159,7 +159,7 @@ fn a_member_is_given_another_role() {
     let state = given::<Membership>([started()])
         .when(change_role(Role::Admin, false))
         .then([role_changed(Role::Member, Role::Admin)]);
-    assert_eq!(state.role(), Some(Role::Admin));
+    assert_eq!(state.role(), Some(&Role::Admin));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_deactivated_member_may_be_given_another_role_and_stays_deactivated() {
     let state = given::<Membership>([started(), deactivated()])
         .when(change_role(Role::Admin, false))
         .then([role_changed(Role::Member, Role::Admin)]);
-    assert_eq!((state.standing(noon()), state.role()), (Standing::Deactivated, Some(Role::Admin)));
+    assert_eq!((state.standing(noon()), state.role()), (Standing::Deactivated, Some(&Role::Admin)));
 }
 
 #[test]
@@ -202,6 +202,55 @@ fn a_former_owner_is_demoted_from_admin() {
     given::<Membership>([started_as(Role::Owner, None)])
         .when(change_role(Role::Member, false))
         .then([role_changed(Role::Admin, Role::Member)]);
+}
+
+#[test]
+fn a_member_is_given_a_role_of_the_workspaces_own() {
+    let state = given::<Membership>([started()])
+        .when(change_role(custom("billing"), false))
+        .then([role_changed(Role::Member, custom("billing"))]);
+    assert_eq!(state.role(), Some(&custom("billing")));
+}
+
+// ---- a role that is no more
+
+fn replace(role: Role) -> C {
+    C::ReplaceRole { role }
+}
+
+#[test]
+fn whoever_holds_a_role_that_is_no_more_holds_the_one_that_replaces_it_whatever_their_state() {
+    let billing = || started_as(custom("billing"), None);
+    let run_out = || started_as(custom("billing"), Some(noon() - days(1)));
+    for history in [vec![billing()], vec![billing(), deactivated()], vec![run_out()]] {
+        let before = fold::<Membership>(&history);
+        let state = given::<Membership>(history)
+            .when(replace(Role::Member))
+            .then([role_changed(custom("billing"), Role::Member)]);
+        assert_eq!(state.role(), Some(&Role::Member));
+        assert_eq!(state.standing(noon()), before.standing(noon()));
+    }
+}
+
+#[test]
+fn a_role_is_not_replaced_by_itself() {
+    given::<Membership>([started()]).when(replace(Role::Member)).then_nothing();
+}
+
+#[test]
+fn whoever_is_no_member_holds_no_role_to_replace() {
+    for history in [vec![], vec![started(), ended(Ending::Left)]] {
+        given::<Membership>(history).when(replace(Role::Member)).then_refused(Refusal::NotFound);
+    }
+}
+
+// Attacks 19 and 29.
+#[test]
+fn nobody_becomes_owner_or_ceases_to_be_by_replacement() {
+    given::<Membership>([started()]).when(replace(Role::Owner)).then_refused(Refusal::OwnerRequired);
+    given::<Membership>([started_as(Role::Owner, None)])
+        .when(replace(Role::Member))
+        .then_refused(Refusal::OwnerRequired);
 }
 
 // ---- ownership, as part of a transfer (attacks 29 and 30)
@@ -219,7 +268,7 @@ fn the_old_owner_stays_as_admin() {
     let state = given::<Membership>([started_as(Role::Owner, None)])
         .when(C::Uncrown)
         .then([role_changed(Role::Owner, Role::Admin)]);
-    assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(Role::Admin)));
+    assert_eq!((state.standing(noon()), state.role()), (Standing::Active, Some(&Role::Admin)));
 }
 
 #[test]
@@ -409,6 +458,7 @@ fn every_command_in_every_state() {
     let commands = [
         ("start", start()),
         ("change role", change_role(Role::Admin, false)),
+        ("replace role", replace(Role::Admin)),
         ("change expiry", change_expiry(Some(now + days(1)), false)),
         ("deactivate", deactivate(false)),
         ("reactivate", C::Reactivate { now }),
@@ -434,6 +484,11 @@ fn every_command_in_every_state() {
         change role   | deactivated | MembershipRoleChanged
         change role   | expired     | not_found
         change role   | ended       | not_found
+        replace role  | never       | not_found
+        replace role  | active      | MembershipRoleChanged
+        replace role  | deactivated | MembershipRoleChanged
+        replace role  | expired     | MembershipRoleChanged
+        replace role  | ended       | not_found
         change expiry | never       | not_found
         change expiry | active      | MembershipExpiryChanged
         change expiry | deactivated | MembershipExpiryChanged
@@ -512,7 +567,7 @@ proptest! {
             history.extend(given::<Membership>(history.clone()).when(command).result.unwrap_or_default());
             let state = fold::<Membership>(&history);
             prop_assert_eq!(state.standing(Time::MAX_UTC), Standing::Active);
-            prop_assert_eq!(state.role(), Some(Role::Owner));
+            prop_assert_eq!(state.role(), Some(&Role::Owner));
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What a permission is called, and which ones only look.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
@@ -42,9 +44,27 @@ fn the_name_of_a_permission_is_a_module_and_a_verb() {
 #[test]
 fn anything_else_is_no_name_of_a_permission() {
     for wrong in [
-        "", ":", "reports", "reports:", ":export", "reports:export:all", "Reports:export", "reports:Export",
-        "reports :export", " reports:export", "reports:export\n", "1reports:export", "reports:1", "-a:b", "a:-b",
-        "*", "reports:*", "*:read", "a,b:c", "rapport:\u{e9}dition", "a:b\0",
+        "",
+        ":",
+        "reports",
+        "reports:",
+        ":export",
+        "reports:export:all",
+        "Reports:export",
+        "reports:Export",
+        "reports :export",
+        " reports:export",
+        "reports:export\n",
+        "1reports:export",
+        "reports:1",
+        "-a:b",
+        "a:-b",
+        "*",
+        "reports:*",
+        "*:read",
+        "a,b:c",
+        "rapport:\u{e9}dition",
+        "a:b\0",
     ] {
         assert_eq!(PermissionName::parse(wrong).unwrap_err().code, "invalid", "{wrong:?}");
         assert!(serde_json::from_value::<PermissionName>(wrong.into()).is_err(), "{wrong:?}");
@@ -76,13 +96,16 @@ fn the_modules_of_tenures_own_permissions_are_reserved() {
 
 #[test]
 fn a_permission_reads_when_its_verb_is_read_and_nothing_else() {
-    let reading: Vec<_> = Permission::catalogue().map(Permission::as_str).filter(|name| reads(name)).collect();
+    let reading: Vec<_> =
+        Permission::catalogue().map(Permission::as_str).filter(|name| reads(name)).collect();
     assert_eq!(
         reading,
         ["workspace:read", "members:read", "audit:read", "billing:read", "projects:read", "content:read"]
     );
     assert!(reads("reports:read"));
-    for changing in ["reports:export", "reports:read-write", "reports:read.all", "reports:bulk-read", "read:all"] {
+    for changing in
+        ["reports:export", "reports:read-write", "reports:read.all", "reports:bulk-read", "read:all"]
+    {
         assert!(!reads(changing), "{changing}");
     }
 }

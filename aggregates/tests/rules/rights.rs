@@ -1,3 +1,5 @@
+//! Sets of permissions: who holds what, and which set covers which.
+
 use proptest::prelude::*;
 use tenure_aggregates::{Catalogue, Permission, PermissionName, Rights, Role};
 

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::values::Slug;
 use tenure_aggregates::workspace::{
-    Ending, Kind, PERSONAL_SEATS, Profile, ProfileChange, Refusal, Social, TEAM_SEATS, WorkspaceCommand as C,
-    WorkspaceEvent as E,
+    DEFAULT_PLAN, Ending, Kind, PERSONAL_SEATS, Profile, ProfileChange, Refusal, Social, TEAM_SEATS,
+    WorkspaceCommand as C, WorkspaceEvent as E,
 };
 use tenure_aggregates::{Refused, Role, Time, Workspace};
 
@@ -46,6 +46,7 @@ fn code_issued(generation: u32, hash: &str, expires_at: Option<Time>) -> E {
         max_uses: Some(3),
         expires_at,
         issued_by: Some(user("olga")),
+        issued_by_key: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn issue(hash: &str, role: Role, expires_at: Option<Time>) -> C {
         max_uses: Some(3),
         expires_at,
         issued_by: Some(user("olga")),
+        issued_by_key: None,
         now: noon(),
     }
 }
@@ -145,6 +147,19 @@ fn a_workspace_has_at_least_one_seat() {
 fn a_personal_workspace_with_more_seats_is_open_to_others() {
     let state = given::<Workspace>([personal()]).when(C::ChangeSeatsLimit { limit: 2 }).state;
     assert!(state.joinable().is_ok());
+}
+
+// ---- plan
+
+// Which plans there are, and what they allow, is not the workspace's to know.
+#[test]
+fn a_workspace_is_put_on_another_plan() {
+    assert_eq!(fold::<Workspace>(&[team()]).living().unwrap().plan, DEFAULT_PLAN);
+    let state = given::<Workspace>([team()])
+        .when(C::ChangePlan { plan: "pro".into() })
+        .then([E::WorkspacePlanChanged { plan: Changed { from: DEFAULT_PLAN.into(), to: "pro".into() } }]);
+    assert_eq!(state.living().unwrap().plan, "pro");
+    given::<Workspace>([team()]).when(C::ChangePlan { plan: DEFAULT_PLAN.into() }).then_nothing();
 }
 
 // ---- ownership (attacks 29 and 30)
@@ -340,6 +355,7 @@ fn every_command_in_every_state() {
         ("create", create(Kind::Team)),
         ("change profile", C::ChangeProfile { profile: Profile { name: "A".into(), ..acme() } }),
         ("change seats", C::ChangeSeatsLimit { limit: 9 }),
+        ("change plan", C::ChangePlan { plan: "pro".into() }),
         ("transfer", C::TransferOwnership { to: user("ada") }),
         ("suspend", suspend()),
         ("resume", C::Resume { reason: None }),
@@ -363,6 +379,7 @@ fn every_command_in_every_state() {
         create         | WorkspaceCreated | conflict               | conflict                   | conflict            | conflict           | conflict
         change profile | not_found | WorkspaceProfileChanged       | WorkspaceProfileChanged    | workspace_suspended | workspace_archived | not_found
         change seats   | not_found | WorkspaceSeatsLimitChanged    | WorkspaceSeatsLimitChanged | workspace_suspended | workspace_archived | not_found
+        change plan    | not_found | WorkspacePlanChanged | WorkspacePlanChanged | WorkspacePlanChanged | WorkspacePlanChanged | not_found
         transfer       | not_found | WorkspaceOwnershipTransferred | personal_workspace         | workspace_suspended | workspace_archived | not_found
         suspend        | not_found | WorkspaceSuspended            | WorkspaceSuspended         | so already          | WorkspaceSuspended | not_found
         resume         | not_found | so already                    | so already                 | WorkspaceResumed    | so already         | not_found
@@ -418,7 +435,7 @@ proptest! {
         let mut history = Vec::new();
         for command in commands {
             let before = fold::<Workspace>(&history);
-            let unfreezes = matches!(command, C::Resume { .. } | C::EndWithOwner);
+            let unfreezes = matches!(command, C::Resume { .. } | C::EndWithOwner | C::ChangePlan { .. });
             let events = given::<Workspace>(history.clone()).when(command).result.unwrap_or_default();
             if before.writable() == Err(Refusal::Suspended) && !unfreezes {
                 prop_assert_eq!(&events, &vec![]);

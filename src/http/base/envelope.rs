@@ -1,6 +1,6 @@
 //! What happens to every request before a route sees it and to every response before the caller does.
 //!
-//! Outside in: identify (request id, trace), refuse secrets in the query, limit the time, catch panics,
+//! Outside in: identify (request id, trace, client's address), refuse secrets in the query, limit the time, catch panics,
 //! then the routes; on the way back every error becomes a problem and every response gets its safety headers.
 use std::any::Any;
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
 use super::body::MAX_BODY;
+use super::client_addr::TrustedProxies;
 use super::correlation::{RequestId, TraceContext, X_REQUEST_ID};
 use super::problem::{PROBLEM_JSON, Problem};
+use super::server::PeerAddr;
 
 /// Query parameters that would put a credential into logs, histories and `Referer` headers.
 const SECRET_PARAMETERS: [&str; 16] = [
@@ -47,11 +49,18 @@ pub struct EnvelopeOptions {
     pub retry_after: u64,
     /// Where ids come from (UUID v7); handed in, like all randomness and time.
     pub new_request_id: fn() -> uuid::Uuid,
+    /// Who is believed when he says for whom he asks.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl EnvelopeOptions {
     pub fn new(new_request_id: fn() -> uuid::Uuid) -> Self {
-        Self { request_timeout: Duration::from_secs(30), retry_after: 1, new_request_id }
+        Self {
+            request_timeout: Duration::from_secs(30),
+            retry_after: 1,
+            new_request_id,
+            trusted_proxies: TrustedProxies::default(),
+        }
     }
 }
 
@@ -71,6 +80,10 @@ async fn envelope(State(options): State<Arc<EnvelopeOptions>>, mut request: Requ
     request.extensions_mut().insert(request_id.clone());
     if let Some(trace) = trace {
         request.extensions_mut().insert(trace);
+    }
+    if let Some(peer) = request.extensions().get::<PeerAddr>() {
+        let client = options.trusted_proxies.client(peer.0.ip(), request.headers());
+        request.extensions_mut().insert(client);
     }
 
     let span = record.span.clone();

@@ -1,5 +1,6 @@
 //! The HTTP foundation: what every route shares and no route has to know about.
 pub mod body;
+pub mod client_addr;
 pub mod conditional;
 mod connection;
 pub mod correlation;

@@ -1,9 +1,13 @@
 //! The folds themselves: borders of batches do not matter, and the rows say what the aggregates say.
 
+use std::collections::BTreeSet;
+
 use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
-use tenure_aggregates::{Catalogue, Role, WorkspaceId};
-use tenure_projections::{TenantTx, audit_log, history as log, invitations, members, users, workspaces};
+use tenure_aggregates::{ApiKey, Catalogue, Role, WorkspaceId};
+use tenure_projections::{
+    TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, users, workspaces,
+};
 
 use super::database::{Database, assert_same};
 use super::history::History;
@@ -48,6 +52,10 @@ async fn the_rows_say_what_the_aggregates_say() {
 }
 
 async fn compare(db: &Database, history: &History) {
+    let catalogue = history.catalogue();
+    let mut tx = TenantTx::begin(&db.service, Catalogue::home()).await.unwrap();
+    assert_eq!(permissions::catalogue(&mut tx).await.unwrap(), catalogue);
+    tx.close().await.unwrap();
     for (id, workspace) in &history.workspaces {
         let mut tx = TenantTx::begin(&db.service, *id).await.unwrap();
         let row = workspaces::find(&mut tx).await.unwrap();
@@ -55,12 +63,18 @@ async fn compare(db: &Database, history: &History) {
             members::list(&mut tx, &members::Filter::default(), None, 500, history.now).await.unwrap();
         let Ok(details) = workspace.living() else {
             assert_eq!((row, everybody.len()), (None, 0), "{id} was deleted");
+            assert_eq!(api_keys::list(&mut tx, None, 500).await.unwrap(), []);
             continue;
         };
         let row = row.unwrap();
         assert_eq!((&row.name, row.owner_id.as_str()), (&details.profile.name, details.owner_id.as_str()));
         let status = (details.suspension.is_some(), details.archived);
         assert_eq!((row.suspended_since.is_some(), row.archived), status);
+        assert_eq!(row.plan, details.plan);
+        let roles = details.roles.iter().map(|(name, role)| (name.to_string(), role.clone()));
+        assert_eq!(row.roles.0, roles.collect(), "roles of {id}");
+        let promised = details.invite_code.as_ref().map(|code| code.role.to_string());
+        assert_eq!(row.code_role, promised, "the code of {id}");
         assert_eq!(row.code_generation, details.invite_code.as_ref().map(|c| c.generation.cast_signed()));
         let here = || history.memberships.iter().filter(|(key, _)| key.0 == *id);
         let seats = here().filter(|(_, m)| m.takes_seat()).count();
@@ -70,10 +84,10 @@ async fn compare(db: &Database, history: &History) {
         for ((_, user), membership) in here() {
             let found = members::find(&mut tx, user.as_str(), history.now).await.unwrap();
             let standing = members::standing(&mut tx, user.as_str()).await.unwrap().unwrap();
-            let authority = Authority::of(workspace, membership, user, &Catalogue::default(), history.now);
+            let authority = Authority::of(workspace, membership, user, &catalogue, history.now);
             match standing.active_role(history.now) {
                 Some(role) => {
-                    let rights = standing.rights(&Catalogue::default(), history.now);
+                    let rights = standing.rights(&catalogue, history.now);
                     let expected = Authority::Member { role: role.clone(), rights };
                     assert_eq!(authority, expected, "{user} in {id}");
                 }
@@ -90,13 +104,17 @@ async fn compare(db: &Database, history: &History) {
             if let Some(found) = found {
                 assert_eq!(found.name, profile.and_then(|p| p.name.clone()));
                 assert_eq!(found.role == Role::Owner.as_str(), found.is_owner);
+                let role = workspace.effective_role(membership, user);
+                assert_eq!(Some(found.role), role.map(|role| role.to_string()), "{user} in {id}");
             }
         }
         for ((_, invitation), state) in history.invitations.iter().filter(|(key, _)| key.0 == *id) {
             let row = invitations::find(&mut tx, *invitation, history.now).await.unwrap();
-            let status = row.map_or("missing".to_owned(), |row| row.status);
+            let (status, role) = row.map_or(("missing".to_owned(), None), |row| (row.status, Some(row.role)));
             assert_eq!(status, state.status(history.now));
+            assert_eq!(role.as_deref(), state.offer().map(|offer| offer.role.as_str()), "{invitation}");
         }
+        compare_api_keys(db, history, &mut tx).await;
         let events = log::page(&mut tx, 0, 10_000).await.unwrap();
         let entries = audit_log::list(&mut tx, &audit_log::Filter::default(), None, 10_000).await.unwrap();
         let newest_first: Vec<i64> = events.iter().rev().map(|event| event.workspace_seq).collect();
@@ -104,6 +122,10 @@ async fn compare(db: &Database, history: &History) {
         assert!(entries.iter().all(|entry| !entry.changes.to_string().contains("hash")), "no code's hash");
         tx.close().await.unwrap();
     }
+    compare_users(db, history).await;
+}
+
+async fn compare_users(db: &Database, history: &History) {
     for (user, state) in &history.users {
         let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
         let row = users::find(&mut tx).await.unwrap().unwrap();
@@ -121,12 +143,37 @@ async fn compare(db: &Database, history: &History) {
             .memberships
             .iter()
             .filter(|((w, u), m)| u == user && m.terms().is_some() && history.workspaces[w].living().is_ok())
-            .map(|((w, _), _)| (w.0, history.workspaces[w].living().unwrap().profile.name.clone()))
+            .map(|((w, _), m)| {
+                let (workspace, details) = (&history.workspaces[w], history.workspaces[w].living().unwrap());
+                let role = workspace.effective_role(m, user).unwrap().to_string();
+                (w.0, details.profile.name.clone(), role, details.plan.clone())
+            })
             .collect();
-        let mut found: Vec<_> = lines.into_iter().map(|line| (line.workspace_id, line.name)).collect();
+        let mut found: Vec<_> =
+            lines.into_iter().map(|line| (line.workspace_id, line.name, line.role, line.plan)).collect();
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "the switcher of {user}");
+    }
+}
+
+async fn compare_api_keys(db: &Database, history: &History, tx: &mut TenantTx) {
+    let workspace = tx.workspace();
+    for ((_, key), state) in history.api_keys.iter().filter(|(key, _)| key.0 == workspace) {
+        let row = api_keys::find(tx, key.0).await.unwrap().unwrap();
+        assert_eq!(row.revoked_at.is_some(), *state == ApiKey::Revoked, "{key}");
+        let Some(terms) = state.terms() else { continue };
+        assert_eq!((&row.name, &row.hint), (&terms.name, &terms.secret.hint));
+        assert_eq!((row.expires_at, row.created_at), (terms.expires_at, terms.created_at));
+        assert_eq!(row.previous_until, terms.previous.as_ref().map(|(_, until)| *until));
+        assert_eq!(row.permissions, terms.permissions.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(row.networks, terms.networks);
+        assert_eq!(row.networks_seen.into_iter().collect::<BTreeSet<_>>(), terms.networks_seen);
+        assert_eq!(row.created_by, terms.created_by.as_ref().map(ToString::to_string));
+        for secret in terms.previous.iter().map(|(secret, _)| secret).chain([&terms.secret]) {
+            let found = api_keys::find_by_hash(&db.projector, &secret.hash).await.unwrap();
+            assert_eq!(found, Some((workspace.0, key.0)));
+        }
     }
 }
 

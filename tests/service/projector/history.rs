@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::Duration;
 use serde::Serialize;
 use serde_json::json;
+use tenure_aggregates::api_key::ApiKeyCommand as KC;
+use tenure_aggregates::catalogue::CatalogueCommand as CC;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC};
@@ -12,7 +14,8 @@ use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceCommand as WC};
 use tenure_aggregates::{
-    Invitation, InvitationId, Membership, MembershipId, Role, Time, User, UserId, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Time, User,
+    UserId, Workspace, WorkspaceId,
 };
 use tenure_projections::{Logged, Recorded};
 use uuid::Uuid;
@@ -24,6 +27,8 @@ pub struct History {
     pub workspaces: BTreeMap<WorkspaceId, Workspace>,
     pub memberships: BTreeMap<(WorkspaceId, UserId), Membership>,
     pub invitations: BTreeMap<(WorkspaceId, InvitationId), Invitation>,
+    pub api_keys: BTreeMap<(WorkspaceId, ApiKeyId), ApiKey>,
+    catalogues: BTreeMap<WorkspaceId, Catalogue>,
     pub events: Vec<Logged>,
     workspace_seqs: HashMap<Uuid, i64>,
     sequences: HashMap<String, i64>,
@@ -52,6 +57,8 @@ impl History {
             workspaces: BTreeMap::new(),
             memberships: BTreeMap::new(),
             invitations: BTreeMap::new(),
+            api_keys: BTreeMap::new(),
+            catalogues: BTreeMap::new(),
             events: vec![],
             workspace_seqs: HashMap::new(),
             sequences: HashMap::new(),
@@ -146,6 +153,19 @@ impl History {
 
     pub fn invitation(&mut self, workspace: WorkspaceId, id: InvitationId, command: IC) {
         execute!(self, invitations, (workspace, id), workspace, "Invitation", id, command);
+    }
+
+    pub fn api_key(&mut self, workspace: WorkspaceId, id: ApiKeyId, command: KC) {
+        execute!(self, api_keys, (workspace, id), workspace, "ApiKey", id, command);
+    }
+
+    pub fn register(&mut self, command: CC) {
+        let home = Catalogue::home();
+        execute!(self, catalogues, home, home, "Catalogue", home, command);
+    }
+
+    pub fn catalogue(&self) -> Catalogue {
+        self.catalogues.get(&Catalogue::home()).cloned().unwrap_or_default()
     }
 
     pub fn provision(&mut self) -> UserId {

@@ -1,12 +1,14 @@
 //! Commands drawn at random, for whatever state a history is in.
 
+mod access;
+
 use chrono::Duration;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC, Standing};
 use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{Kind, Profile, Social, WorkspaceCommand as WC};
-use tenure_aggregates::{InvitationId, Role, UserId, WorkspaceId};
+use tenure_aggregates::{InvitationId, UserId, WorkspaceId};
 
 use super::history::History;
 
@@ -29,10 +31,13 @@ impl History {
             self.create_team(&user);
             return;
         };
-        match self.below(10) {
+        match self.below(14) {
             0 => self.something_with_user(&user),
             1..=3 => self.something_with_workspace(team),
             4..=5 => self.something_with_invitation(team, &user),
+            6..=7 => self.something_with_role(team),
+            8 => self.something_with_api_key(team, &user),
+            9 => self.something_with_catalogue(),
             _ => self.something_with_member(team, &user),
         }
     }
@@ -74,7 +79,8 @@ impl History {
             social: Social { x: (number % 2 == 1).then(|| "@acme".to_owned()), ..Social::default() },
             ..details.profile.clone()
         };
-        match self.below(12) {
+        match self.below(13) {
+            12 => self.workspace(id, WC::ChangePlan { plan: ["free", "pro"][number % 2].to_owned() }),
             0..=1 => self.workspace(id, WC::ChangeProfile { profile }),
             2 => self.workspace(id, WC::Suspend { reason: Some("unpaid".to_owned()), now }),
             3..=4 => self.workspace(id, WC::Resume { reason: None }),
@@ -82,7 +88,7 @@ impl History {
             6 => self.workspace(id, WC::Restore),
             7 => self.workspace(id, WC::ChangeSeatsLimit { limit: u32::try_from(number).unwrap() + 1 }),
             8..=9 => {
-                let (hash, role, max_uses) = (format!("hash{number}"), Role::Member, Some(9));
+                let (hash, role, max_uses) = (format!("hash{number}"), self.any_role(id), Some(9));
                 self.workspace(
                     id,
                     WC::IssueInviteCode {
@@ -127,7 +133,7 @@ impl History {
         let Some(id) = self.pick(&here).filter(|_| self.below(3) > 0) else {
             let Some(email) = profile.email else { return };
             let invitation_id = InvitationId(self.uuid());
-            let (role, invited_by, notify) = (Role::Moderator, Some(user.clone()), true);
+            let (role, invited_by, notify) = (self.any_role(workspace), Some(user.clone()), true);
             let send = IC::Send {
                 invitation_id,
                 email,
@@ -157,11 +163,11 @@ impl History {
             let through =
                 code.map_or(Entrance::Added, |code| Entrance::InviteCode { generation: code.generation });
             let expires_at = (self.below(4) == 0).then(|| now + Duration::seconds(40));
-            let (user_id, role) = (user.clone(), Role::Member);
+            let (user_id, role) = (user.clone(), self.any_role(workspace));
             return self.member(workspace, user, MC::Start { user_id, role, expires_at, through, now });
         };
         let owner = self.workspaces[&workspace].owner() == Some(&member);
-        let role = [Role::Member, Role::Moderator, Role::Admin][self.below(3)].clone();
+        let role = self.any_role(workspace);
         let expires_at = (self.below(2) == 0).then(|| now + Duration::days(1));
         let command = match self.below(9) {
             0..=1 => MC::ChangeRole { role, owner, now },

@@ -31,10 +31,9 @@ async fn a_rebuild_changes_nothing() {
     assert_eq!(had, sqlx::query_scalar::<_, String>(indexes).fetch_one(&db.owner).await.unwrap());
     let lines = status(&db.projector).await.unwrap();
     let generations: Vec<_> = lines.iter().map(|line| (line.name.as_str(), line.generation)).collect();
-    assert_eq!(
-        generations,
-        [("audit_log", 2), ("invitations", 2), ("members", 3), ("users", 2), ("workspaces", 2)]
-    );
+    let mut names = ALL.map(|projection| projection.name);
+    names.sort_unstable();
+    assert_eq!(generations, names.map(|name| (name, if name == "members" { 3 } else { 2 })));
     let unknown = rebuild(&db.owner, &db.projector, clock, &["nonsense"], |_| {}).await;
     assert!(matches!(unknown, Err(Error::Unknown(_))));
     running.stop().await;
@@ -108,14 +107,14 @@ async fn a_killed_rebuild_goes_on_where_it_stood() {
         .filter(|line| line.state == "building")
         .map(|line| line.position)
         .collect();
-    assert!(building.len() == 5 && building.iter().all(|at| *at >= 5_000), "{building:?}");
+    assert!(building.len() == ALL.len() && building.iter().all(|at| *at >= 5_000), "{building:?}");
     let first = AtomicI64::new(0);
     rebuild(&db.owner, &db.projector, clock, &all(), |now| {
         first.compare_exchange(0, now.position, Ordering::Relaxed, Ordering::Relaxed).ok();
     })
     .await
     .unwrap();
-    assert!(first.load(Ordering::Relaxed) > building[0], "it began anew");
+    assert!(first.load(Ordering::Relaxed) > *building.iter().min().unwrap(), "it began anew");
     assert_same(&before, &db.dump().await, "before, after");
     running.stop().await;
     db.remove().await;

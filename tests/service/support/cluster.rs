@@ -44,10 +44,19 @@ async fn cluster() -> &'static str {
 
 /// A database of the test's own; `tenure_service` and the others are the cluster's roles.
 pub async fn fresh_database() -> PgConnectOptions {
+    copy_of("template_tenure").await
+}
+
+/// One with nothing in it, for a product beside Tenure.
+pub async fn empty_database() -> PgConnectOptions {
+    copy_of("template0").await
+}
+
+async fn copy_of(template: &str) -> PgConnectOptions {
     let admin = options_of(cluster().await).unwrap();
     let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut connection = admin.connect().await.unwrap();
-    let create = format!("create database {name} template template_tenure strategy file_copy");
+    let create = format!("create database {name} template {template} strategy file_copy");
     connection.execute(create.as_str()).await.unwrap();
     connection.close().await.unwrap();
     admin.database(&name)

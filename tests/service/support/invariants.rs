@@ -43,10 +43,15 @@ pub async fn rows(admin: &PgPool) -> BTreeMap<&'static str, Vec<String>> {
 
 /// Waits until every live read model has come to the head of the log.
 pub async fn caught_up(admin: &PgPool) {
-    let behind = "select 5 > (select count(*) from projection_checkpoints c, log_head h
+    let behind = "select $1 > (select count(*) from projection_checkpoints c, log_head h
                               where c.state = 'live' and c.position >= h.position)";
     for _ in 0..400 {
-        if !sqlx::query_scalar::<_, bool>(behind).fetch_one(admin).await.unwrap() {
+        if !sqlx::query_scalar::<_, bool>(behind)
+            .bind(i64::try_from(ALL.len()).unwrap())
+            .fetch_one(admin)
+            .await
+            .unwrap()
+        {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;

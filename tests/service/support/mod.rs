@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod log;
 pub mod model;
 pub mod process;
+pub mod product;
 pub mod routes;
 pub mod service;
 

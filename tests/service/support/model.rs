@@ -118,7 +118,7 @@ impl Model {
             Event::Membership(event) => self.membership(id, event, at),
             Event::Invitation(event) => self.invitation(id, event, at),
             Event::Claim(event) => self.claim(id, event, at),
-            Event::ApiKey(_) => self.allowed(id, Role::Admin, at),
+            Event::ApiKey(_) => self.allowed(id, &Role::Admin, at),
             Event::Catalogue(_) => Self::by_service(at),
         }
     }
@@ -140,10 +140,10 @@ impl Model {
     }
 
     /// Whoever did it held a role that allows it, at this very position.
-    fn allowed(&self, id: Uuid, lowest: Role, at: &Recorded) {
+    fn allowed(&self, id: Uuid, lowest: &Role, at: &Recorded) {
         if at.metadata.actor_type == ActorType::User {
             let role = self.unit.roles.get(&id).cloned().flatten();
-            assert!(role.as_ref() >= Some(&lowest), "{role:?} is not {lowest}: {at:?}");
+            assert!(role.as_ref() >= Some(lowest), "{role:?} is not {lowest}: {at:?}");
         }
     }
 
@@ -202,8 +202,11 @@ impl Model {
                 };
                 assert!(self.spaces.insert(id, space).is_none(), "an id came back: {at:?}");
             }
-            E::WorkspaceProfileChanged(_) => {
-                self.allowed(id, Role::Admin, at);
+            E::WorkspaceProfileChanged(_)
+            | E::RoleDefined { .. }
+            | E::RoleChanged { .. }
+            | E::RoleDeleted { .. } => {
+                self.allowed(id, &Role::Admin, at);
                 self.open(id, at);
             }
             E::WorkspaceSeatsLimitChanged { seats_limit } => {
@@ -214,7 +217,7 @@ impl Model {
                 assert!(space.seats() <= space.limit as usize, "{at:?}");
             }
             E::WorkspaceOwnershipTransferred { owner_id } => {
-                self.allowed(id, Role::Owner, at);
+                self.allowed(id, &Role::Owner, at);
                 self.unit.transferred = true;
                 let space = self.open(id, at);
                 assert_eq!(space.owner, owner_id.from.as_str(), "{at:?}");
@@ -223,7 +226,7 @@ impl Model {
             }
             E::WorkspaceDeleted { because } => {
                 if *because == workspace::Ending::Deleted {
-                    self.allowed(id, Role::Owner, at);
+                    self.allowed(id, &Role::Owner, at);
                     assert!(!self.living(id, at).suspended, "{at:?}");
                 }
                 self.unit.deleted.insert(id);
@@ -231,10 +234,6 @@ impl Model {
             }
             E::InviteCodeIssued { .. } | E::InviteCodeDisabled { .. } => self.code(id, event, at),
             E::WorkspacePlanChanged { .. } => Self::by_service(at),
-            E::RoleDefined { .. } | E::RoleChanged { .. } | E::RoleDeleted { .. } => {
-                self.allowed(id, Role::Admin, at);
-                self.open(id, at);
-            }
             _ => self.lifecycle(id, event, at),
         }
     }
@@ -244,7 +243,7 @@ impl Model {
         if matches!(event, E::WorkspaceSuspended { .. } | E::WorkspaceResumed { .. }) {
             Self::by_service(at);
         } else {
-            self.allowed(id, Role::Owner, at);
+            self.allowed(id, &Role::Owner, at);
             assert!(!self.living(id, at).suspended, "{at:?}");
         }
         let space = self.living(id, at);
@@ -260,7 +259,7 @@ impl Model {
     }
 
     fn code(&mut self, id: Uuid, event: &WorkspaceEvent, at: &Recorded) {
-        self.allowed(id, Role::Admin, at);
+        self.allowed(id, &Role::Admin, at);
         let space = self.open(id, at);
         match event {
             WorkspaceEvent::InviteCodeIssued { generation, role, max_uses, expires_at, .. } => {
@@ -285,7 +284,7 @@ impl Model {
             }
             E::MembershipRoleChanged { user_id, role } => {
                 if !self.unit.transferred {
-                    self.allowed(id, Role::Admin.max(rank(&role.to)), at);
+                    self.allowed(id, &Role::Admin.max(rank(&role.to)), at);
                     assert!(rank(&role.to) < Role::Owner && rank(&role.from) < Role::Owner, "{at:?}");
                 }
                 let member = self.open(id, at).members.get_mut(user_id.as_str());
@@ -299,7 +298,7 @@ impl Model {
                 member.expires_at = expires_at.to;
             }
             E::MembershipDeactivated { user_id, .. } | E::MembershipReactivated { user_id } => {
-                self.allowed(id, Role::Admin, at);
+                self.allowed(id, &Role::Admin, at);
                 let active = matches!(event, E::MembershipReactivated { .. });
                 let member = self.open(id, at).members.get_mut(user_id.as_str()).unwrap();
                 assert_ne!(member.active, active, "{at:?}");
@@ -308,7 +307,7 @@ impl Model {
             E::MembershipEnded { user_id, because } => {
                 match because {
                     Ending::Left => Self::by(user_id.as_str(), at),
-                    Ending::Removed => self.allowed(id, Role::Admin, at),
+                    Ending::Removed => self.allowed(id, &Role::Admin, at),
                     Ending::Expired | Ending::UserErased => {}
                 }
                 let space = match because {
@@ -333,7 +332,7 @@ impl Model {
         assert_eq!(self.users.get(user), Some(&true), "nobody joined: {at:?}");
         match through {
             Entrance::Created => assert_eq!(role, Role::Owner),
-            Entrance::Added => self.allowed(id, Role::Admin.max(rank(&role)), at),
+            Entrance::Added => self.allowed(id, &Role::Admin.max(rank(&role)), at),
             Entrance::Invitation { invitation_id } => {
                 Self::by(user, at);
                 let invited = &self.invitations[&invitation_id.to_string()];
@@ -358,7 +357,7 @@ impl Model {
     fn invitation(&mut self, id: Uuid, event: &InvitationEvent, at: &Recorded) {
         self.open(id, at);
         if let InvitationEvent::InvitationSent { role, .. } = event {
-            self.allowed(id, Role::Admin.max(rank(role)), at);
+            self.allowed(id, &Role::Admin.max(rank(role)), at);
             let invited = Invited { workspace: id, role: role.clone(), status: "pending" };
             assert_eq!(self.invitations.insert(at.aggregate_id.clone(), invited), None, "{at:?}");
             return;
@@ -370,7 +369,7 @@ impl Model {
             _ => "pending",
         };
         if matches!(status, "revoked" | "pending") {
-            self.allowed(id, Role::Admin, at);
+            self.allowed(id, &Role::Admin, at);
         }
         if status == "accepted" {
             self.unit.accepted.insert(at.aggregate_id.clone());
