@@ -112,7 +112,7 @@ impl Access {
 
     /// Whether the index may be believed, whatever anybody else has committed meanwhile.
     pub fn is_fresh(&self) -> bool {
-        self.is_loaded() && self.age().is_some_and(|age| age <= self.bound)
+        self.age().is_some_and(|age| age <= self.bound)
     }
 
     /// Who may answer for somebody who has seen the log up to `seen`: the index, if need be after a moment.

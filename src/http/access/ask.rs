@@ -106,7 +106,7 @@ pub(super) struct ItemError {
 pub(super) struct Explained {
     /// `role_allows`, or which rule said no.
     code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     membership: Option<ExplainedMembership>,
     /// active, suspended or archived.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -93,9 +93,10 @@ impl Fast {
             return self.router.oneshot(request).await;
         }
         let (parts, body) = request.into_parts();
-        // A body that breaks off is the router's to speak of.
-        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-            return self.router.oneshot(Request::from_parts(parts, broken())).await;
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            // What is wrong with a body that breaks off is the router's to say.
+            Err(error) => return self.router.oneshot(Request::from_parts(parts, broken(error))).await,
         };
         let Some(decision) = self.decide(&body) else {
             return self.router.oneshot(Request::from_parts(parts, Body::from(body))).await;
@@ -154,10 +155,9 @@ fn respond(decision: bool, request_id: &RequestId) -> Response {
     response
 }
 
-/// Stands for a body that broke off, so that the router says so.
-fn broken() -> Body {
-    let ended = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-    Body::from_stream(futures::stream::once(std::future::ready(Err::<Bytes, _>(ended))))
+/// A body that breaks off as this one did.
+fn broken(error: axum::Error) -> Body {
+    Body::from_stream(futures::stream::once(std::future::ready(Err::<Bytes, _>(error))))
 }
 
 impl Service<Request> for Fast {

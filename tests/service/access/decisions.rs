@@ -200,8 +200,8 @@ async fn why_is_told_with_the_event_that_made_it_so() {
     assert_eq!(why["decision"], true);
     let reason = &why["context"]["reason"];
     assert_eq!(reason["code"], "role_allows");
-    assert_eq!(reason["membership"]["role"], "moderator");
-    assert_eq!(reason["membership"]["status"], "active");
+    assert_eq!(reason["role"], "moderator");
+    assert_eq!(reason["status"], "active");
     assert_eq!(reason["workspace_status"], "active");
     assert_eq!(reason["since"]["position"].to_string(), position);
     assert_eq!(reason["since"]["event"], "MembershipRoleChanged");

@@ -68,7 +68,7 @@ async fn every_position_of_a_history_is_decided_as_it_was() {
     let path = format!("{EVALUATION}?explain");
     let asked = as_of(question("carol", "content:write", &acme.id), &json!(position));
     let why = operator.post(&path, asked).await.expect(StatusCode::OK);
-    assert_eq!(why.body["context"]["reason"]["membership"]["role"], "moderator");
+    assert_eq!(why.body["context"]["reason"]["role"], "moderator");
     assert_eq!(why.body["context"]["reason"]["since"]["position"], position);
     times.close().await;
     drop((ada, operator));
