@@ -51,6 +51,10 @@ impl ApiKeys {
         inner.by_hash.get(hash).and_then(|id| inner.by_id.get(id)).cloned()
     }
 
+    pub(super) fn clear(&self) {
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Inner::default();
+    }
+
     pub fn len(&self) -> usize {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
     }

@@ -161,6 +161,7 @@ impl Index {
             Workspace::Living(details) => {
                 self.put_living(id, sequence, &details.owner_id, details.status(), &details.roles);
             }
+            // Its memberships stay until the next start; without it nobody finds them.
             Workspace::Deleted => {
                 let place = Place::new(id, sequence, Living::Deleted, MemberKey([0; 3]));
                 if self.workspaces.put(place, None) {
@@ -263,6 +264,14 @@ impl Index {
     }
 
     // ---- what is forgotten
+
+    /// Everything about workspaces and memberships: what a load that broke off has left must not outlive it, since what
+    /// ended meanwhile stands in no row of the next.
+    pub(super) fn clear(&self) {
+        self.workspaces.clear();
+        self.memberships.clear();
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 
     fn bury(&self, grave: Grave) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,6 +38,8 @@ pub(super) enum NotLoaded {
 /// Loads everything and says how long it took.
 pub(super) async fn load(conn: &mut PgConnection, access: &Access, loader: &Loader) -> Result<(), Error> {
     let started = Instant::now();
+    access.index.clear();
+    access.api_keys.clear();
     within(conn.execute(BEGIN)).await?;
     let position = position(conn).await?;
     workspaces(conn, access).await?;

@@ -160,10 +160,14 @@ impl Access {
 
 impl Watcher for Access {
     fn committed(&self, base: i64, end: i64, states: &[(StreamKey, CachedState)]) {
+        // Before it is loaded the index may be emptied once more: what is put in until then is read again.
+        let loaded = self.is_loaded();
         for (stream, cached) in states {
             self.put(stream, cached);
         }
-        self.progress.took_own(base, end);
+        if loaded {
+            self.progress.took_own(base, end);
+        }
     }
 }
 

@@ -81,6 +81,12 @@ impl<E: Entry> Table<E> {
         }
     }
 
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.write().unwrap_or_else(PoisonError::into_inner) = Shard::new();
+        }
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.shards

@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{EVALUATION, question};
+use crate::support::process::{Place, Serving};
 use crate::support::{Acme, Answer};
 
 /// Sends the same question so that it is answered before the router, and so that it is not.
@@ -74,4 +75,23 @@ async fn a_question_by_the_wrong_way_is_refused_as_everywhere() {
         .await
         .refused(400, "malformed_json");
     acme.stop().await;
+}
+
+#[tokio::test]
+async fn a_plain_question_never_reaches_the_router() {
+    let place = Place::new();
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("TENURE_LOG", "debug");
+    let serving = Serving::start(command).await;
+    let key = place.key();
+    let plain = question("ada", "workspace:read", "00000000-0000-0000-0000-000000000001");
+    let mut rich = plain.clone();
+    rich["context"] = json!({});
+    for (id, body) in [("the-plain-one", plain), ("the-rich-one", rich)] {
+        let request = serving.request(&key, Method::POST, EVALUATION).header("X-Request-Id", id);
+        let answer = Answer::of(request.json(&body)).await.expect(StatusCode::OK);
+        assert_eq!((answer.header("x-request-id"), &answer.body), (Some(id), &json!({"decision": false})));
+    }
+    let log = serving.interrupt().await;
+    assert!(log.contains("the-rich-one") && !log.contains("the-plain-one"), "{log}");
 }
