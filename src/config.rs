@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Everything that can be set. Each field is `TENURE_<NAME>` in the environment and `<name>` in `tenure.toml`.
 #[derive(Clone, Deserialize)]
@@ -41,6 +43,15 @@ pub struct Settings {
     pub log: String,
     /// Where the product's users reach Tenure.
     pub public_url: Option<String>,
+    /// How long a session token counts; with each request to `/v1/session` there is a new one.
+    #[serde(default = "default_session_token_lifetime", deserialize_with = "duration")]
+    pub session_token_lifetime: Duration,
+    /// How long a session lasts, whatever happens.
+    #[serde(default = "default_session_lifetime", deserialize_with = "duration")]
+    pub session_lifetime: Duration,
+    /// How long one key signs session tokens.
+    #[serde(default = "default_session_key_rotation", deserialize_with = "duration")]
+    pub session_key_rotation: Duration,
     /// Where mail goes out.
     pub smtp_url: Option<String>,
     /// Whom mail is from.
@@ -80,6 +91,44 @@ fn default_log() -> String {
     "info,sqlx=warn".to_owned()
 }
 
+fn default_session_token_lifetime() -> Duration {
+    Duration::from_mins(15)
+}
+
+fn default_session_lifetime() -> Duration {
+    Duration::from_hours(12)
+}
+
+fn default_session_key_rotation() -> Duration {
+    Duration::from_hours(30 * 24)
+}
+
+/// A span of time as people write it: `15m`, `12h`, `30d`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text)
+        .map_err(|error| serde::de::Error::custom(format!("{error}, as in \"15m\"")))
+}
+
+/// How long session credentials count, once the settings were found to be in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimes {
+    pub token_lifetime: TimeDelta,
+    pub lifetime: TimeDelta,
+    pub key_rotation: TimeDelta,
+}
+
+/// A setting whose value cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    #[error("{name} must be between a second and ten years")]
+    OutOfBounds { name: &'static str },
+    #[error("TENURE_SESSION_KEY_ROTATION must not be shorter than TENURE_SESSION_TOKEN_LIFETIME")]
+    RotationTooShort,
+    #[error("TENURE_PUBLIC_URL must be an http or https URL without user, query and fragment")]
+    PublicUrl,
+}
+
 /// Settings that the embedded PostgreSQL reads by itself.
 const ELSEWHERE: &[&str] = &["pg_bin", "pg_run_as"];
 
@@ -107,6 +156,34 @@ impl Settings {
         self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
     }
 
+    /// How long session tokens, sessions and keys last.
+    pub fn session_times(&self) -> Result<SessionTimes, SettingError> {
+        let times = SessionTimes {
+            token_lifetime: bounded("TENURE_SESSION_TOKEN_LIFETIME", self.session_token_lifetime)?,
+            lifetime: bounded("TENURE_SESSION_LIFETIME", self.session_lifetime)?,
+            key_rotation: bounded("TENURE_SESSION_KEY_ROTATION", self.session_key_rotation)?,
+        };
+        // A token must not outlive the key that vouches for it, which is published for one rotation after its own.
+        if times.key_rotation < times.token_lifetime {
+            Err(SettingError::RotationTooShort)
+        } else {
+            Ok(times)
+        }
+    }
+
+    /// What Tenure calls itself in the tokens it issues, exactly as it was set; where it listens if nothing was.
+    pub fn issuer(&self) -> Result<String, SettingError> {
+        let Some(public) = &self.public_url else { return Ok(format!("http://{}", self.listen)) };
+        let url = url::Url::parse(public).map_err(|_| SettingError::PublicUrl)?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let whole = url.query().is_none() && url.fragment().is_none();
+        if ["http", "https"].contains(&url.scheme()) && plain && whole {
+            Ok(public.clone())
+        } else {
+            Err(SettingError::PublicUrl)
+        }
+    }
+
     pub fn operator_key_file(&self) -> PathBuf {
         self.data_dir.join("operator.key")
     }
@@ -117,6 +194,12 @@ impl Settings {
     }
 }
 
+fn bounded(name: &'static str, time: Duration) -> Result<TimeDelta, SettingError> {
+    let time = TimeDelta::from_std(time).map_err(|_| SettingError::OutOfBounds { name })?;
+    let fits = (TimeDelta::seconds(1)..=TimeDelta::days(3_653)).contains(&time);
+    if fits { Ok(time) } else { Err(SettingError::OutOfBounds { name }) }
+}
+
 impl std::fmt::Debug for Settings {
     /// Without what is secret, or may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -125,5 +208,59 @@ impl std::fmt::Debug for Settings {
             .field("data_dir", &self.data_dir)
             .field("external_database", &self.database_url.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(toml: &str) -> Result<Settings, Box<figment::Error>> {
+        Figment::from(Toml::string(toml)).extract().map_err(Box::new)
+    }
+
+    #[test]
+    fn sessions_last_their_usual_times_unless_told_otherwise() {
+        let usual = settings("").unwrap().session_times().unwrap();
+        assert_eq!(
+            (usual.token_lifetime, usual.lifetime, usual.key_rotation),
+            (TimeDelta::minutes(15), TimeDelta::hours(12), TimeDelta::days(30))
+        );
+        let told = settings("session_token_lifetime = '90s'\nsession_lifetime = '1h 30m'").unwrap();
+        let told = told.session_times().unwrap();
+        assert_eq!((told.token_lifetime, told.lifetime), (TimeDelta::seconds(90), TimeDelta::minutes(90)));
+        for odd in ["'soon'", "'-1m'", "''", "15", "'15'"] {
+            let refused = settings(&format!("session_lifetime = {odd}")).unwrap_err().to_string();
+            assert!(refused.contains("session_lifetime"), "{odd}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_key_signs_for_as_long_as_a_token_counts() {
+        let told = |toml: &str| settings(toml).unwrap().session_times().map(drop);
+        assert_eq!(told("session_token_lifetime = '1h'\nsession_key_rotation = '1h'"), Ok(()));
+        let short = told("session_token_lifetime = '1h'\nsession_key_rotation = '59m'");
+        assert_eq!(short, Err(SettingError::RotationTooShort));
+        for name in ["token_lifetime", "lifetime", "key_rotation"] {
+            for odd in ["0s", "999ms", "11y"] {
+                let refused = told(&format!("session_{name} = '{odd}'")).unwrap_err().to_string();
+                assert!(refused.contains(&format!("TENURE_SESSION_{}", name.to_uppercase())), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn tenure_calls_itself_by_its_public_url_or_by_where_it_listens() {
+        assert_eq!(settings("").unwrap().issuer().unwrap(), "http://127.0.0.1:7373");
+        let named = settings("public_url = 'https://tenure.example/'").unwrap();
+        assert_eq!(named.issuer().unwrap(), "https://tenure.example/", "exactly as set");
+        for odd in
+            ["tenure.example", "ftp://tenure.example", "https://u:p@tenure.example", "https://x.example/?a"]
+        {
+            assert_eq!(
+                settings(&format!("public_url = '{odd}'")).unwrap().issuer(),
+                Err(SettingError::PublicUrl)
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
-//! - [`secrets`], [`issuers`], [`key_ring`]: keys, tokens, who may vouch for whom, and whose an API key is
+//! - [`secrets`], [`issuers`], [`sessions`], [`key_ring`]: keys, tokens, who may vouch for whom, and whose an API key is
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //!
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
@@ -28,4 +28,5 @@ pub mod reads;
 pub mod resources;
 pub mod secrets;
 pub mod service;
+pub mod sessions;
 pub mod store;

@@ -24,10 +24,17 @@ use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
+use crate::sessions::Sessions;
 use crate::store::Store;
 
 /// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
 const LOADING: Duration = Duration::from_secs(10);
+
+/// Scheme, host and port of a URL, as browsers write it.
+fn origin_of(url: &str) -> Option<String> {
+    let origin = url::Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}
 
 #[derive(Debug)]
 pub struct Service {
@@ -62,6 +69,12 @@ impl Service {
             None
         };
         let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
+        let (name, times) = (settings.issuer()?, settings.session_times()?);
+        // Its tokens would then count without their sessions.
+        anyhow::ensure!(
+            issuers.iter().all(|issuer| issuer.issuer != name),
+            "TENURE_JWT_ISSUERS must not name Tenure itself, which is {name}"
+        );
         let issuers = Issuers::new(issuers, &JwksClient::new()?);
 
         migrate(database).await?;
@@ -89,6 +102,7 @@ impl Service {
         let feed =
             Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
         access.settled(LOADING).await;
+        let sessions = Sessions::new(&times, name, &master, store.clone());
         let app = Arc::new(App {
             store,
             reads,
@@ -96,6 +110,8 @@ impl Service {
             keys: Keys::from(&master),
             operator,
             issuers,
+            own_origin: origin_of(&sessions.issuer),
+            sessions,
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,

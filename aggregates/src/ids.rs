@@ -47,6 +47,10 @@ uuid_id!(
     /// One user's membership of one workspace; the same pair always has the same id.
     MembershipId
 );
+uuid_id!(
+    /// A session: one sign-in of one user.
+    SessionId
+);
 
 uuid_id!(
     /// A workspace's API key.

@@ -1,8 +1,8 @@
 //! The tenancy rules of Tenure.
 //!
 //! # Layout
-//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`api_key`], [`catalogue`],
-//!   [`claim`]), each read top to bottom: Event, State, evolve, Command, decide, Refusal
+//! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`session`], [`api_key`],
+//!   [`catalogue`], [`claim`]), each read top to bottom: Event, State, evolve, Command, decide, Refusal
 //! - [`permission`], [`role`], [`rights`]: what can be allowed, which role allows it, and sets of it
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
@@ -23,6 +23,7 @@ pub mod membership;
 pub mod permission;
 pub mod rights;
 pub mod role;
+pub mod session;
 pub mod user;
 pub mod values;
 pub mod workspace;
@@ -32,12 +33,13 @@ pub use authority::Authority;
 pub use catalogue::Catalogue;
 pub use claim::Claim;
 pub use event::{Changed, Refused};
-pub use ids::{ApiKeyId, InvitationId, MembershipId, UserId, WorkspaceId};
+pub use ids::{ApiKeyId, InvitationId, MembershipId, SessionId, UserId, WorkspaceId};
 pub use invitation::Invitation;
 pub use membership::Membership;
 pub use permission::{Permission, PermissionName};
 pub use rights::Rights;
 pub use role::{Role, RoleName};
+pub use session::Session;
 pub use user::User;
 pub use workspace::Workspace;
 

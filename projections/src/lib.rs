@@ -1,7 +1,7 @@
 //! The read models of Tenure: events in, tables out, and the reads on them.
 //!
 //! # Layout
-//! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`permissions`],
+//! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
 //!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
 //! - [`history`]: a workspace's events themselves
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
@@ -23,6 +23,7 @@ pub mod permissions;
 pub mod projection;
 pub mod recorded;
 mod rows;
+pub mod sessions;
 pub mod tenant_tx;
 pub mod users;
 pub mod workspaces;

@@ -8,10 +8,12 @@ use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
+use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
-    ApiKey, Catalogue, Claim, Invitation, Membership, Time, User, UserId, Workspace, WorkspaceId, adapter,
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
+    adapter,
 };
 use uuid::Uuid;
 
@@ -52,6 +54,7 @@ pub enum Event {
     Workspace(WorkspaceEvent),
     Membership(MembershipEvent),
     Invitation(InvitationEvent),
+    Session(SessionEvent),
     ApiKey(ApiKeyEvent),
     Catalogue(CatalogueEvent),
     Claim(ClaimEvent),
@@ -70,6 +73,9 @@ pub struct Metadata {
     /// The service that acted for the actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// The session the actor acted in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +154,7 @@ impl Event {
             Workspace::TYPE => serde_json::from_str(payload).map(Self::Workspace),
             Membership::TYPE => serde_json::from_str(payload).map(Self::Membership),
             Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
+            Session::TYPE => serde_json::from_str(payload).map(Self::Session),
             ApiKey::TYPE => serde_json::from_str(payload).map(Self::ApiKey),
             Catalogue::TYPE => serde_json::from_str(payload).map(Self::Catalogue),
             Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
@@ -162,6 +169,7 @@ impl Event {
             Self::Workspace(_) => Workspace::TYPE,
             Self::Membership(_) => Membership::TYPE,
             Self::Invitation(_) => Invitation::TYPE,
+            Self::Session(_) => Session::TYPE,
             Self::ApiKey(_) => ApiKey::TYPE,
             Self::Catalogue(_) => Catalogue::TYPE,
             Self::Claim(_) => Claim::TYPE,
@@ -175,6 +183,7 @@ impl Event {
             Self::Workspace(event) => event.name(),
             Self::Membership(event) => event.name(),
             Self::Invitation(event) => event.name(),
+            Self::Session(event) => event.name(),
             Self::ApiKey(event) => event.name(),
             Self::Catalogue(event) => event.name(),
             Self::Claim(event) => event.name(),

@@ -21,6 +21,8 @@ pub struct User {
     pub name: Option<String>,
     /// active, erasing or erased.
     pub status: String,
+    /// Where the user's last session was last, whether or not they still belong there.
+    pub last_workspace_id: Option<Uuid>,
     /// The `ETag`.
     pub sequence: i64,
     pub created_at: Time,
@@ -32,7 +34,8 @@ pub async fn find(tx: &mut TenantTx) -> Result<Option<User>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_as!(
         User,
-        "select workspace_id, user_id, email, email_verified, name, status, sequence, created_at, updated_at
+        "select workspace_id, user_id, email, email_verified, name, status, last_workspace_id, sequence, created_at,
+                updated_at
          from users where workspace_id = $1",
         workspace
     )

@@ -179,7 +179,11 @@ impl Feed {
             Event::Workspace(event) if matters(event) => Stale::Workspace,
             Event::Catalogue(_) => Stale::Catalogue,
             Event::ApiKey(_) => Stale::ApiKey(ApiKeyId(id())),
-            Event::Workspace(_) | Event::User(_) | Event::Invitation(_) | Event::Claim(_) => return Ok(()),
+            Event::Workspace(_)
+            | Event::User(_)
+            | Event::Invitation(_)
+            | Event::Session(_)
+            | Event::Claim(_) => return Ok(()),
         };
         match self.load_anew(workspace, &stale).await {
             Err(Error::Stream(StoreError::Corrupt(reason))) => {

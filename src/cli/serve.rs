@@ -20,6 +20,8 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    // A port of 0 is a real one by now.
+    let settings = Settings { listen: address, ..settings };
     let database = Database::open(&settings, false).await?;
     let recorder = recorder()?;
     let service = Service::start(&settings, &database.options, Some(recorder)).await?;

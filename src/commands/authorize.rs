@@ -46,6 +46,10 @@ impl Acting {
 /// The workspace and the actor's authority in it. A workspace the actor has nothing to do with looks as if there were
 /// none.
 pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting, Failure> {
+    // A credential that opens another workspace only: this one looks as if there were none.
+    if !unit.origin().opens(id) {
+        return Err(workspace::Refusal::NotFound.into());
+    }
     let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
     workspace.living()?;
     let acting = match unit.origin().actor.clone() {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tenure_aggregates::membership::MembershipCommand;
+use tenure_aggregates::session::{Ending, SessionCommand};
 use tenure_aggregates::user::{self, UserCommand};
 use tenure_aggregates::workspace::{Kind, WorkspaceCommand};
 use tenure_aggregates::{
-    Membership, MembershipId, User, UserId, Workspace, WorkspaceId, membership, workspace,
+    Membership, MembershipId, Session, SessionId, User, UserId, Workspace, WorkspaceId, membership, workspace,
 };
 use tenure_projections::members::find;
+use tenure_projections::sessions;
 use tenure_projections::users::{SwitcherRow, workspaces_of};
 
 use super::Precondition;
@@ -64,7 +66,8 @@ impl EraseUser {
         let finish = async {
             let rows = self.memberships(Some(started.committed.position)).await?;
             self.check(&rows)?;
-            let finish = Finish { user_id: self.user_id.clone(), rows, owned: self.owned.clone() };
+            let sessions = self.sessions(started.committed.position).await?;
+            let finish = Finish { user_id: self.user_id.clone(), rows, sessions, owned: self.owned.clone() };
             store.run(&finish, origin.clone(), key, crate::clock::now).await
         };
         match finish.await {
@@ -80,6 +83,12 @@ impl EraseUser {
         let home = WorkspaceId::personal(&self.user_id);
         let mut tx = self.reads.personal(home, position).await?;
         Ok(workspaces_of(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?)
+    }
+
+    async fn sessions(&self, position: i64) -> Result<Vec<SessionId>, Failure> {
+        let mut tx = self.reads.personal(WorkspaceId::personal(&self.user_id), Some(position)).await?;
+        let live = sessions::live(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?;
+        Ok(live.into_iter().map(SessionId).collect())
     }
 
     /// What would be refused at the end is refused before the beginning, unless it changes meanwhile.
@@ -157,6 +166,7 @@ impl Command for Step {
 struct Finish {
     user_id: UserId,
     rows: Vec<SwitcherRow>,
+    sessions: Vec<SessionId>,
     owned: BTreeMap<WorkspaceId, Fate>,
 }
 
@@ -166,6 +176,10 @@ impl Command for Finish {
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         may_erase(unit.origin().actor.as_ref(), &self.user_id)?;
         let home = WorkspaceId::personal(&self.user_id);
+        for session in &self.sessions {
+            let end = SessionCommand::End { because: Ending::UserErased };
+            unit.execute::<Session>(home, &session.to_string(), end).await?;
+        }
         for row in &self.rows {
             let id = WorkspaceId(row.workspace_id);
             let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;

@@ -142,6 +142,9 @@ impl Act {
 
     pub fn outcome(&self, done: &Done) -> Result<Outcome, Problem> {
         let mut answer = Answer::from_text(&done.committed.answer)?;
+        if let Some(refusal) = done.refusal.as_ref().filter(|refusal| refusal.code == "unauthenticated") {
+            return Err(refusal.clone().into());
+        }
         // Whoever has lost the right to be told a secret is not told it again.
         let lost = |refusal: &&Refusal| matches!(refusal.code, "permission_denied" | "not_found");
         if let Some(refusal) = done.refusal.as_ref().filter(lost)
@@ -185,6 +188,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the answer is that of an earlier request with the same idempotency key.
+    pub fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// What the command answered.
+    pub fn read_body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let body = self.answer.body.clone().unwrap_or_default();
+        Ok(serde_json::from_value(body).map_err(|error| StoreError::Internal(error.to_string()))?)
+    }
+
+    /// Says it in another way.
+    pub fn with_body(mut self, body: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_value(body).map_err(|error| StoreError::Internal(error.to_string()))?;
+        self.answer.body = Some(body);
+        Ok(self)
+    }
+
     /// Where nothing changed, the answer is the resource as it stands, which only the read model can tell.
     pub async fn or_read<T: Serialize>(
         mut self,

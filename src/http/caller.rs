@@ -1,26 +1,32 @@
-//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, or an API key.
+//! Who calls: the operator key, for the service itself or for a user it acts for, an issuer's JWT, an API
+//! key, or a session, by its token or its cookie.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use tenure_aggregates::{Time, UserId};
 
 use super::App;
 use super::base::client_addr::ClientAddr;
+use super::base::cookie;
 use super::base::correlation::{RequestId, TraceContext};
+use super::base::cross_origin;
 use super::base::problem::Problem;
 use crate::clock;
 use crate::issuers::TokenRefusal;
 use crate::key_ring::OpenedKey;
 use crate::secrets::api_key;
+use crate::sessions::SessionRefusal;
 use crate::store::Origin;
-use crate::store::origin::{Actor, OPERATOR};
+use crate::store::origin::{Actor, OPERATOR, SessionRef};
 
 pub const TENURE_ACTOR: HeaderName = HeaderName::from_static("tenure-actor");
+/// The cookie that carries a session token: of this host alone, over TLS alone.
+pub const SESSION_COOKIE: &str = "__Host-tenure_session";
 /// Longest user agent that is recorded, in bytes.
 const USER_AGENT_MAX: usize = 255;
 
@@ -31,6 +37,23 @@ pub struct Caller(pub Arc<Origin>);
 impl Caller {
     pub fn user(&self) -> Option<&UserId> {
         self.0.user()
+    }
+
+    /// The session the caller acts in, where only a session makes sense.
+    pub fn require_session(&self) -> Result<SessionRef, Problem> {
+        self.0.session.ok_or_else(|| {
+            let detail = "This is about a session: show its token or its cookie.";
+            Problem::new(StatusCode::FORBIDDEN, "session_required", detail)
+        })
+    }
+
+    /// Neither a session nor an API key opens anything but itself: not even another session.
+    pub fn require_issuer(&self) -> Result<(), Problem> {
+        if self.0.session.is_none() && self.0.api_key().is_none() {
+            return Ok(());
+        }
+        let detail = "Only an issuer's token starts a session, or the operator key for a user.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail))
     }
 
     /// Only the operator's service itself.
@@ -52,19 +75,28 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let address = parts.extensions.get::<ClientAddr>().map(|client| client.0);
-        let credential = authenticate(&parts.headers, address, app).await?;
+        let credential = authenticate(parts, address, app).await?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let (actor, via, key) = match credential {
-            Credential::Operator(Some(user)) => (Actor::User(user), Some(OPERATOR.to_owned()), None),
-            Credential::Operator(None) => (Actor::Service, None, None),
-            Credential::Token(user) => (Actor::User(user), None, None),
-            Credential::ApiKey(key) => (key.actor(), None, Some(key)),
+        let (mut via, mut session, mut key) = (None, None, None);
+        let actor = match credential {
+            Credential::Operator(None) => Actor::Service,
+            Credential::Operator(Some(user)) => {
+                via = Some(OPERATOR.to_owned());
+                Actor::User(user)
+            }
+            Credential::Token(user) => Actor::User(user),
+            Credential::Session(user, shown) => {
+                session = Some(shown);
+                Actor::User(user)
+            }
+            Credential::ApiKey(opened) => key.insert(opened).actor(),
         };
         let origin = Arc::new(Origin {
             actor: Some(actor),
             via,
+            session,
             // The request id is the correlation id unless a trace spans more than this request.
             correlation_id: trace,
             request_id,
@@ -85,31 +117,57 @@ enum Credential {
     Operator(Option<UserId>),
     /// A JWT of a configured issuer.
     Token(UserId),
+    Session(UserId, SessionRef),
     ApiKey(OpenedKey),
 }
 
-async fn authenticate(
-    headers: &HeaderMap,
-    address: Option<IpAddr>,
-    app: &App,
-) -> Result<Credential, Problem> {
-    let token = bearer(headers).ok_or_else(unauthenticated)?;
+async fn authenticate(parts: &Parts, address: Option<IpAddr>, app: &App) -> Result<Credential, Problem> {
     let now = clock::now();
-    let acted_for = acted_for(headers)?;
+    // Where there is an `Authorization` header, nothing else is looked at.
+    if !parts.headers.contains_key(AUTHORIZATION) {
+        let token =
+            cookie::find(&parts.headers, SESSION_COOKIE).ok().flatten().ok_or_else(unauthenticated)?;
+        cross_origin::check(parts, app.own_origin.as_deref())?;
+        let credential = in_session(token, now, app).await?;
+        refuse_acting(acted_for(&parts.headers)?.as_ref())?;
+        return Ok(credential);
+    }
+    let token = bearer(&parts.headers).ok_or_else(unauthenticated)?;
+    let acted_for = acted_for(&parts.headers)?;
     if app.operator.matches(token, now) {
         return Ok(Credential::Operator(acted_for));
     }
     let credential = if token.starts_with(api_key::PREFIX) {
         Credential::ApiKey(app.key_ring.open(token, address, now).await?.ok_or_else(unauthenticated)?)
+    } else if app.sessions.claims(token) {
+        in_session(token, now, app).await?
     } else {
         Credential::Token(issued_to(token, now, app).await?)
     };
-    if acted_for.is_some() {
-        let detail = "Only the operator key may act for a user.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
-            .with("permission", "operator".into()));
-    }
+    refuse_acting(acted_for.as_ref())?;
     Ok(credential)
+}
+
+fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
+    if acted_for.is_none() {
+        return Ok(());
+    }
+    let detail = "Only the operator key may act for a user.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", detail)
+        .with("permission", "operator".into()))
+}
+
+/// Whom a session token speaks for, in a session that still stands.
+async fn in_session(token: &str, now: Time, app: &App) -> Result<Credential, Problem> {
+    let verified = app.sessions.verify(token, now).await;
+    let (user, session) = verified.map_err(|refusal| match refusal {
+        SessionRefusal::Store(error) => error.into(),
+        reason => {
+            tracing::info!(%reason, "a session token was refused");
+            unauthenticated()
+        }
+    })?;
+    Ok(Credential::Session(user, session))
 }
 
 /// Whom a configured issuer's JWT speaks of.
@@ -154,6 +212,5 @@ pub(super) fn acted_for(headers: &HeaderMap) -> Result<Option<UserId>, Problem> 
 }
 
 fn unauthenticated() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "A valid credential is required.")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    Problem::unauthenticated("A valid credential is required.")
 }

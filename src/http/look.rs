@@ -49,6 +49,10 @@ impl Look {
     /// A transaction on a workspace the caller may see in this way. To a stranger it looks as if there were none;
     /// whoever may look is read in the same snapshot as what is looked at.
     pub async fn workspace(&self, id: WorkspaceId, permission: Permission) -> Result<TenantTx, Problem> {
+        // A credential that opens another workspace only: this one looks as if there were none.
+        if !self.caller.0.opens(id) {
+            return Err(Failure::from(workspace::Refusal::NotFound).into());
+        }
         let mut tx = self.app.reads.workspace(id, self.seen).await?;
         match &self.caller.0.actor {
             Some(Actor::Service | Actor::System) => {
@@ -99,6 +103,13 @@ impl Look {
             Some(Actor::User(_) | Actor::ApiKey { .. }) | None => return Err(no_such_user()),
         }
         Ok(self.app.reads.personal(WorkspaceId::personal(user), self.seen).await?)
+    }
+
+    /// Waits, bounded, until the read models are as fresh as the request asks for.
+    pub async fn await_position(&self) -> Result<(), Problem> {
+        let Some(seen) = self.seen else { return Ok(()) };
+        self.app.reads.check_position(seen).await?;
+        Ok(self.app.reads.wait_for(seen).await?)
     }
 
     /// The products' permissions.

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`]; each holds its routes, request shapes and
-//!   handlers
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
+//!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`rate_limits`]: how often some routes may be asked
@@ -22,6 +22,7 @@ pub mod events;
 pub mod health;
 pub mod invitations;
 pub mod invite_code;
+pub mod jwks;
 pub mod list;
 pub mod look;
 pub mod members;
@@ -31,6 +32,7 @@ pub mod problem;
 pub mod rate_limits;
 pub mod readiness;
 pub mod roles;
+pub mod session;
 pub mod users;
 pub mod workspaces;
 
@@ -50,6 +52,7 @@ use crate::key_ring::KeyRing;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
+use crate::sessions::Sessions;
 use crate::store::Store;
 use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
@@ -64,6 +67,9 @@ pub struct App {
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
+    pub sessions: Sessions,
+    /// The origin under which browsers know this service.
+    pub own_origin: Option<String>,
     pub key_ring: Arc<KeyRing>,
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
+use super::caller::SESSION_COOKIE;
 use super::{
-    access, api_keys, audit_log, events, invitations, invite_code, members, permissions, readiness, roles,
-    users, workspaces,
+    access, api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness,
+    roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -22,8 +23,8 @@ use super::{
             `Tenure-Actor`. Every refusal is a problem (RFC 9457) with a stable `code`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    modifiers(&Bearer),
-    security(("bearer" = [])),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("session" = [])),
     tags(
         (name = "users", description = "Global identity and profile, each with a personal workspace"),
         (name = "workspaces", description = "The tenant boundary"),
@@ -32,22 +33,23 @@ use super::{
         (name = "invite code", description = "By a code that is handed around"),
         (name = "roles", description = "What a role allows, and what there is to be allowed"),
         (name = "api keys", description = "Keys of a workspace, for programs"),
+        (name = "session", description = "Signing in, and switching workspaces"),
         (name = "access", description = "May this user do this here? AuthZEN 1.0"),
         (name = "audit", description = "What was done, and the history itself"),
     )
 )]
 struct Document;
 
-struct Bearer;
+struct Credentials;
 
-impl Modify for Bearer {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let description = "The operator key, or a JWT of a configured issuer.";
+        let description = "The operator key, a JWT of a configured issuer, or a session token.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let cookie = ApiKeyValue::with_description(SESSION_COOKIE, "A session token, as browsers carry it.");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -63,6 +65,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(api_keys::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
+        .merge(session::routes())
+        .merge(jwks::routes())
         .merge(audit_log::routes())
         .merge(events::routes())
         .merge(access::routes())

@@ -25,6 +25,9 @@ fn status(code: &str) -> StatusCode {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let Refusal { code, detail, permission, pointer, fault, members, .. } = refusal;
+        if code == "unauthenticated" {
+            return Self::unauthenticated(detail);
+        }
         let mut problem = match pointer {
             Some(pointer) => Self::invalid_field(pointer, fault.into(), detail),
             None => Self::new(status(code), code, detail),

@@ -111,10 +111,9 @@ async fn workspaces(look: Look, _: NoQuery, Path(user_id): Path<String>) -> Resu
     let known = users::find(&mut tx).await.map_err(StoreError::from)?;
     let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;
     let rows = users::workspaces_of(&mut tx, look.now).await.map_err(StoreError::from)?;
-    Ok(look.resource(
-        known.sequence,
-        &Switcher { items: rows.into_iter().map(SwitcherItem::from_row).collect() },
-    ))
+    let here = look.caller.0.session.map(|session| session.workspace_id.0).unwrap_or_default();
+    let items = rows.into_iter().map(|row| SwitcherItem::from_row(row).seen_from(here)).collect();
+    Ok(look.resource(known.sequence, &Switcher { items }))
 }
 
 /// Erase a user who owns no shared workspace.

@@ -9,6 +9,7 @@ mod invitation;
 mod invite_code;
 mod member;
 mod role;
+mod session;
 mod user;
 mod workspace;
 
@@ -18,5 +19,6 @@ pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};
 pub use role::{PermissionEntry, Role};
+pub use session::{CurrentWorkspace, Entered, Fallback, Place, SessionAnswer, SessionSummary};
 pub use user::{SwitcherItem, User};
 pub use workspace::{Seats, Social, Suspension, Workspace, status};

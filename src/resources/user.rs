@@ -76,6 +76,12 @@ impl User {
 }
 
 impl SwitcherItem {
+    /// As a session in that workspace shows it.
+    #[must_use]
+    pub fn seen_from(self, workspace: Uuid) -> Self {
+        Self { current: self.workspace_id == workspace, ..self }
+    }
+
     pub fn from_row(row: tenure_projections::users::SwitcherRow) -> Self {
         Self {
             workspace_id: row.workspace_id,

@@ -53,13 +53,18 @@ impl MasterKey {
 
     /// The key for one purpose: HKDF-SHA256 without salt, the label as its info.
     pub fn derive(&self, label: &str) -> [u8; 32] {
-        let mut derived = [0; 32];
-        if Hkdf::<Sha256>::new(None, &self.0).expand(label.as_bytes(), &mut derived).is_err() {
-            // Fails beyond 8,160 bytes only; should it ever, a key of zeroes must not leave this function.
-            std::process::abort();
-        }
-        derived
+        expand(&self.0, label)
     }
+}
+
+/// A key out of a key, for one purpose.
+pub(super) fn expand(key: &[u8; 32], label: &str) -> [u8; 32] {
+    let mut derived = [0; 32];
+    if Hkdf::<Sha256>::new(None, key).expand(label.as_bytes(), &mut derived).is_err() {
+        // Fails beyond 8,160 bytes only; should it ever, a key of zeroes must not leave this function.
+        std::process::abort();
+    }
+    derived
 }
 
 impl fmt::Debug for MasterKey {

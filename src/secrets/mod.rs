@@ -4,6 +4,7 @@
 //! - [`master_key`]: the root of every derived key, a file outside the database
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
 //! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
+//! - [`session_key`]: derived per rotation period
 //! - [`cursor`]: opaque signed list cursors
 //! - `mac`, `secret_file`, `random`: what the above stand on
 //!
@@ -18,6 +19,7 @@ pub mod master_key;
 pub mod operator_key;
 pub mod random;
 mod secret_file;
+pub mod session_key;
 
 pub use api_key::ApiKeyKey;
 pub use cursor::CursorKey;
@@ -26,3 +28,4 @@ pub use invite_code::InviteCodeKey;
 pub use master_key::{Keys, MasterKey, MasterKeyError};
 pub use operator_key::{OperatorKey, OperatorKeyError, OperatorKeyFile};
 pub use secret_file::SecretFileError;
+pub use session_key::SessionKeys;

@@ -229,7 +229,7 @@ impl Writer {
         let mut singly = Vec::new();
         let mut broken = false;
         while !jobs.is_empty() {
-            if let Err(error) = self.connection.ready(&self.heads).await {
+            if let Err(error) = self.connection.ready(&jobs, &self.heads).await {
                 return refuse(jobs.into_iter().chain(singly).collect(), &error);
             }
             if let Err(error) = self.connection.learn_workspaces(&jobs, &self.heads).await {
@@ -254,9 +254,7 @@ impl Writer {
     /// Sends one batch; returns the jobs that have to be planned again.
     async fn send(&mut self, plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
         let started = Instant::now();
-        let sent = if plan.behind {
-            self.connection.look_again(&self.heads).await
-        } else if plan.accepted.is_empty() {
+        let sent = if plan.accepted.is_empty() {
             Sent::Done
         } else {
             self.connection.send(&plan, &self.heads).await

@@ -37,8 +37,6 @@ pub(super) struct Plan {
     pub events: i64,
     pub recorded_at: Time,
     pub workspaces: HashMap<Uuid, WorkspaceHead>,
-    /// A unit has read further than this process knows: what others wrote must be learnt before anything is decided.
-    pub behind: bool,
     rejected: Vec<(Job, Verdict)>,
     /// Units with a key that an earlier unit of the batch uses: they wait for that one's outcome.
     later: Vec<Job>,
@@ -50,7 +48,6 @@ struct Overlay<'a> {
     streams: HashMap<StreamKey, i64>,
     keys: HashSet<KeyScope>,
     workspaces: HashMap<Uuid, WorkspaceHead>,
-    behind: bool,
 }
 
 impl Plan {
@@ -63,7 +60,6 @@ impl Plan {
             streams: HashMap::new(),
             keys: HashSet::new(),
             workspaces: HashMap::new(),
-            behind: false,
         };
         let mut plan = Self {
             base,
@@ -71,7 +67,6 @@ impl Plan {
             events: 0,
             recorded_at: last_recorded,
             workspaces: HashMap::new(),
-            behind: false,
             rejected: Vec::new(),
             later: Vec::new(),
         };
@@ -99,7 +94,6 @@ impl Plan {
             }
         }
         plan.workspaces = overlay.workspaces;
-        plan.behind = overlay.behind;
         for unit in &mut plan.accepted {
             unit.restamp();
         }
@@ -212,7 +206,6 @@ impl Overlay<'_> {
                 None => self.known.is_current(stream, *sequence, append.read_at),
             };
             if !current {
-                self.behind |= self.known.is_behind(stream, *sequence);
                 return Err(Verdict::Moved(stream.clone()));
             }
         }

@@ -83,8 +83,13 @@ impl Connection {
         self.recorded_at
     }
 
-    /// Makes sure there is a connection, and after lost races that nobody else moves the head.
-    pub(super) async fn ready(&mut self, heads: &Heads) -> Result<(), StoreError> {
+    /// Makes sure there is a connection, that no job knows more of the log than this process, and after lost races that
+    /// nobody else moves the head.
+    pub(super) async fn ready(&mut self, jobs: &[Job], heads: &Heads) -> Result<(), StoreError> {
+        let behind = heads.are_behind(jobs.iter().flat_map(|job| &job.append.reads));
+        if behind && let Err(error) = self.catch_up_with_log(heads).await {
+            self.broke(&error);
+        }
         if self.link.is_none() {
             let head = self.reconnect().await?;
             self.catch_up(&head, heads).await?;
@@ -183,18 +188,6 @@ impl Connection {
                 Sent::Raced
             }
         }
-    }
-
-    /// Learns what others have written, so that the batch is planned on it.
-    pub(super) async fn look_again(&mut self, heads: &Heads) -> Sent {
-        let learnt = match self.head().await {
-            Ok(head) => self.catch_up(&head, heads).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = learnt {
-            self.broke(&error);
-        }
-        Sent::Raced
     }
 
     async fn look_at(&mut self, plan: &Plan, heads: &Heads) -> Result<Sent, StoreError> {
@@ -336,6 +329,11 @@ impl Connection {
     fn adopt(&mut self, head: &Head) {
         self.epoch = head.epoch;
         self.recorded_at = self.recorded_at.max(head.recorded_at);
+    }
+
+    async fn catch_up_with_log(&mut self, heads: &Heads) -> Result<(), StoreError> {
+        let head = self.head().await?;
+        self.catch_up(&head, heads).await
     }
 
     /// Learns what other processes appended up to `head`.

@@ -147,6 +147,13 @@ impl Heads {
         }
     }
 
+    /// Whether any of these reads has seen more of its stream than is known here: another process wrote it, and to go
+    /// by what is known would turn the reader away for ever.
+    pub(super) fn are_behind<'a>(&self, mut reads: impl Iterator<Item = &'a (StreamKey, i64)>) -> bool {
+        let inner = self.lock();
+        reads.any(|(key, sequence)| inner.streams.get(key).is_some_and(|latest| latest.sequence < *sequence))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere while the lock was held leaves at worst a missing entry, which is looked up again.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,11 +181,6 @@ impl Inner {
     /// Whether `sequence` is still the stream's, for one who began reading when the log was known up to `read_at`.
     pub(super) fn is_current(&self, key: &StreamKey, sequence: i64, read_at: i64) -> bool {
         read_at >= self.horizon && self.streams.get(key).is_none_or(|latest| latest.sequence == sequence)
-    }
-
-    /// Whether somebody has read a stream further than it is known here: another process must have written it.
-    pub(super) fn is_behind(&self, key: &StreamKey, sequence: i64) -> bool {
-        self.streams.get(key).is_some_and(|latest| latest.sequence < sequence)
     }
 
     pub(super) fn remember_stream(

@@ -1,7 +1,7 @@
 //! Who caused an event, and through what: the metadata of every event of a command.
 
 use serde::Serialize;
-use tenure_aggregates::{ApiKeyId, UserId, WorkspaceId};
+use tenure_aggregates::{ApiKeyId, SessionId, UserId, WorkspaceId};
 
 /// Who did it, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,12 +18,22 @@ pub enum Actor {
     System,
 }
 
+/// The session an actor acts in, as the credential that was shown says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRef {
+    pub id: SessionId,
+    /// The one workspace the credential opens.
+    pub workspace_id: WorkspaceId,
+    pub generation: u32,
+}
+
 /// Set by the server for one request; nothing of it comes from a request's body.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     pub actor: Option<Actor>,
     /// The service that acted for the user.
     pub via: Option<String>,
+    pub session: Option<SessionRef>,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
@@ -43,6 +53,8 @@ struct Metadata<'a> {
     command: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +87,11 @@ impl Origin {
         }
     }
 
+    /// Whether a credential that opens one workspace only opens this one; any other opens them all.
+    pub fn opens(&self, workspace: WorkspaceId) -> bool {
+        self.session.is_none_or(|session| session.workspace_id == workspace)
+    }
+
     /// Whose idempotency keys these are.
     pub fn principal(&self) -> String {
         match &self.actor {
@@ -103,6 +120,7 @@ impl Origin {
             actor_id,
             command,
             via: self.via.as_deref(),
+            session_id: self.session.map(|session| session.id),
             request_id: self.request_id.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
             causation_id: self.causation_id.as_deref(),

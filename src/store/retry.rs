@@ -85,9 +85,14 @@ impl Store {
         let mut in_line: Option<(StreamKey, MutexGuard<'_, ()>)> = None;
         for attempt in 0..ATTEMPTS {
             let mode = Mode { command: C::NAME, use_cache, in_line: in_line.is_some() };
-            let unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode);
+            let mut unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode);
             let used_cache = unit.used_cache();
-            match command.decide(unit).await {
+            // Whatever is done in a session rests on it: once it is over or has moved on, nothing of it commits.
+            let decided = match unit.rest_on_session().await {
+                Ok(()) => command.decide(unit).await,
+                Err(failure) => Err(failure),
+            };
+            match decided {
                 Ok(committed) => return Ok(Done { committed, replayed: false, refusal: None }),
                 Err(Failure::KeyTaken) => return self.replay(key.as_deref()).await,
                 Err(Failure::Moved(stream)) => {

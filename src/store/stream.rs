@@ -16,12 +16,13 @@ impl StreamKey {
     /// A stream another process wrote; `None` for a type this build does not know, which nothing here can have read.
     pub fn known(aggregate_type: &str, id: &str) -> Option<Self> {
         use cqrs_es::Aggregate;
-        use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, User, Workspace};
+        use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, Workspace};
         let types = [
             User::TYPE,
             Workspace::TYPE,
             Membership::TYPE,
             Invitation::TYPE,
+            Session::TYPE,
             ApiKey::TYPE,
             Catalogue::TYPE,
             Claim::TYPE,

@@ -11,7 +11,7 @@ use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::event::EventName;
-use tenure_aggregates::{Refused, Time, WorkspaceId};
+use tenure_aggregates::{Refused, Session, Time, WorkspaceId, session};
 
 use super::Store;
 use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
@@ -106,6 +106,15 @@ impl UnitOfWork {
     ) -> Result<(Arc<A>, Option<WorkspaceId>), Failure> {
         let loaded = self.fetch::<A>(&StreamKey::of::<A>(id)).await?;
         Ok((loaded.state, loaded.home))
+    }
+
+    /// Makes the commit depend on the session the actor acts in, if there is one.
+    pub(super) async fn rest_on_session(&mut self) -> Result<(), Failure> {
+        let Some(session) = self.origin.session else { return Ok(()) };
+        let user = self.origin.user().cloned().ok_or(session::Refusal::Over)?;
+        let state = self.load::<Session>(WorkspaceId::personal(&user), &session.id.to_string()).await?;
+        state.honours(&user, session.generation, self.now)?;
+        Ok(())
     }
 
     /// Begins a stream whose id was made for this command, so that there is nothing to load. The log would refuse it

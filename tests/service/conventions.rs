@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::contract::documented_routes;
+use crate::support::contract::{documented_routes, guarded_routes};
 use crate::support::service::{Answer, OPERATOR_KEY};
 use crate::support::{Acme, TestService};
 
@@ -170,10 +170,7 @@ async fn the_document_and_its_page_need_neither_credentials_nor_the_internet() {
 async fn every_documented_route_asks_for_credentials() {
     // Attack 11.
     let service = TestService::start().await;
-    // What is well known is published for everybody.
-    for (path, methods) in
-        documented_routes().into_iter().filter(|(path, _)| !path.starts_with("/.well-known/"))
-    {
+    for (path, methods) in guarded_routes() {
         for method in methods {
             let answer = service.bare(method.clone(), &path, &[]).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");

@@ -12,16 +12,19 @@ use tenure::store::retry::Command;
 use tenure::store::{Committed, Failure, Origin, UnitOfWork};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::workspace::WorkspaceCommand;
-use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, User, Workspace, WorkspaceId};
+use tenure_aggregates::{
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, Workspace, WorkspaceId,
+};
 use tenure_projections::ALL;
 
 use crate::support::cluster::fresh_database;
 use crate::support::invariants::{caught_up, log_is_whole, read_models_are_the_fold, rows};
-use crate::support::{Answer, TestService};
+use crate::support::{Answer, TestService, User as Caller};
 
 const FIXTURES: &[(&str, &str)] = &[
     ("first", include_str!("fixtures/events-first.json")),
     ("access", include_str!("fixtures/events-access.json")),
+    ("sessions", include_str!("fixtures/events-sessions.json")),
 ];
 
 /// Every event type that may stand in a log.
@@ -52,6 +55,9 @@ const TYPES: &[&str] = &[
     "RoleChanged",
     "RoleDefined",
     "RoleDeleted",
+    "SessionEnded",
+    "SessionStarted",
+    "SessionSwitched",
     "UserErased",
     "UserErasureStarted",
     "UserErasureWithdrawn",
@@ -105,6 +111,7 @@ async fn events_of_every_version_are_read_as_they_were() {
         loader.same::<Workspace>().await;
         loader.same::<Membership>().await;
         loader.same::<Invitation>().await;
+        loader.same::<Session>().await;
         loader.same::<Claim>().await;
         loader.same::<ApiKey>().await;
         loader.same::<Catalogue>().await;
@@ -232,8 +239,24 @@ async fn everything(service: &TestService) -> String {
     ada.post(&at("/transfer-ownership"), json!({"to": "bob"})).await;
     let gone = ada.creates("Gone").await;
     ada.delete(&format!("/v1/workspaces/{gone}")).await.expect(StatusCode::NO_CONTENT);
+    sessions(service, bob, &acme).await;
+    dan.post("/v1/session", json!({})).await.expect(StatusCode::CREATED);
     operator.delete("/v1/users/dan").await.expect(StatusCode::NO_CONTENT);
     acme
+}
+
+/// Signs in, switches, and signs out; another session goes on.
+async fn sessions(service: &TestService, user: &Caller<'_>, acme: &str) {
+    user.post("/v1/session", json!({"workspace_id": acme})).await.expect(StatusCode::CREATED);
+    let started = user.post("/v1/session", json!({})).await.expect(StatusCode::CREATED);
+    let home = started.body["user"]["personal_workspace_id"].clone();
+    let in_session = |method: Method, path: &str, token: &str| {
+        service.client.request(method, format!("{}{path}", service.url)).bearer_auth(token)
+    };
+    let switch = in_session(Method::POST, "/v1/session/switch", &started.text("token"));
+    let switched = Answer::of(switch.json(&json!({"workspace_id": home}))).await.expect(StatusCode::OK);
+    let end = in_session(Method::DELETE, "/v1/session", &switched.text("token"));
+    Answer::of(end).await.expect(StatusCode::NO_CONTENT);
 }
 
 async fn products_permissions(service: &TestService) {
@@ -349,6 +372,7 @@ async fn writes_a_fixture_if_told_so() {
     fixture["states"][Workspace::TYPE] = states::<Workspace>(&service, &admin).await;
     fixture["states"][Membership::TYPE] = states::<Membership>(&service, &admin).await;
     fixture["states"][Invitation::TYPE] = states::<Invitation>(&service, &admin).await;
+    fixture["states"][Session::TYPE] = states::<Session>(&service, &admin).await;
     fixture["states"][Claim::TYPE] = states::<Claim>(&service, &admin).await;
     fixture["states"][ApiKey::TYPE] = states::<ApiKey>(&service, &admin).await;
     fixture["states"][Catalogue::TYPE] = states::<Catalogue>(&service, &admin).await;

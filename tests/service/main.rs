@@ -49,6 +49,7 @@ mod readme;
 mod resources;
 mod roles;
 mod secrets;
+mod sessions;
 mod snapshots;
 mod starting;
 mod support;

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::service::OPERATOR_KEY;
-use crate::support::{Answer, TestService, User, log, model};
+use crate::support::{Acme, Answer, TestService, User, log, model};
 
 async fn pause(micros: u64) {
     tokio::time::sleep(Duration::from_micros(micros)).await;
@@ -406,4 +406,20 @@ async fn two_processes_on_one_database_lose_and_double_nothing() {
     model::replay(&service).await;
     sibling.leave().await;
     service.stop().await;
+}
+
+// What this process keeps of a stream is older than what it has just read: it learns, and turns nobody away.
+#[tokio::test]
+async fn a_process_goes_on_from_what_another_wrote() {
+    let acme = Acme::found().await;
+    let sibling = acme.service.sibling().await;
+    let (ada, bob) = (acme.ada(), acme.service.user("bob"));
+    let deactivate = acme.at("/members/bob/deactivate");
+    ada.post(&deactivate, json!({})).await.expect(StatusCode::OK);
+    bob.patch(&acme.at(""), json!({"name": "Mine"})).await.refused(403, "permission_denied");
+    let reactivate = acme.at("/members/bob/reactivate");
+    sibling.user("ada").post(&reactivate, json!({})).await.expect(StatusCode::OK);
+    bob.patch(&acme.at(""), json!({"name": "Ours"})).await.expect(StatusCode::OK);
+    sibling.leave().await;
+    acme.stop().await;
 }

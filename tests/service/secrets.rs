@@ -61,6 +61,12 @@ impl Secrets {
         self.0.extend([token.to_owned(), token[token.len() - 24..].to_owned(), hex]);
     }
 
+    /// The whole of it, what is signed, and the signature.
+    fn session(&mut self, token: &str) {
+        let (claims, signature) = token.rsplit_once('.').unwrap();
+        self.0.extend([token.to_owned(), claims.to_owned(), signature.to_owned()]);
+    }
+
     fn code(&mut self, code: &str) {
         self.0.extend([code.to_owned(), code.replace('-', ""), code.to_lowercase()]);
     }
@@ -105,6 +111,7 @@ async fn tour(acme: &Acme) -> Secrets {
         code = issued.text("code");
         secrets.code(&code);
     }
+    let session = sessions(acme, &mut secrets).await;
     // In places where they do not belong, with people they are not for, in requests that are broken.
     let bob = acme.service.user("bob");
     let mut wrong = vec![
@@ -117,6 +124,17 @@ async fn tour(acme: &Acme) -> Secrets {
         ada.get(&acme.at(&format!("/members?cursor={token}"))).await,
         ada.get(&acme.at(&format!("/members?nonsense={token}"))).await,
     ];
+    for bearer in [format!("{session}x"), format!("x{session}"), session.replace('.', "..")] {
+        wrong.push(
+            acme.service
+                .bare(Method::GET, "/v1/session", &[("authorization", &format!("Bearer {bearer}"))])
+                .await,
+        );
+        let cookie = format!("__Host-tenure_session={bearer}");
+        wrong.push(acme.service.bare(Method::GET, "/v1/session", &[("cookie", &cookie)]).await);
+    }
+    wrong.push(bob.get(&format!("/v1/permissions?session_token={session}")).await);
+    wrong.push(bob.post("/v1/session", json!({"workspace_id": session, "token": session})).await);
     let broken = format!("{{\"token\":\"{token}\",\"token\":\"{token}\"}}").into_bytes();
     wrong.push(bob.send_raw(Method::POST, "/v1/invitations/accept", "application/json", broken).await);
     let bearer = format!("Basic {OPERATOR_KEY}");
@@ -139,6 +157,32 @@ async fn tour(acme: &Acme) -> Secrets {
     let declined = dave.post("/v1/invitations/decline", json!({"token": token})).await;
     secrets.are_not_in(&declined.body.to_string(), "an answer to declining");
     secrets
+}
+
+/// Signs in, switches, and signs out; returns the last token of a session that goes on.
+async fn sessions(acme: &Acme, secrets: &mut Secrets) -> String {
+    let ada = acme.ada();
+    let mut last = String::new();
+    for key in ["k7", "k8"] {
+        let signed_in =
+            ada.send(Method::POST, "/v1/session", Some(&json!({})), &[("idempotency-key", key)]).await;
+        let token = signed_in.expect(StatusCode::CREATED).text("token");
+        secrets.session(&token);
+        let ask = |method: Method, path: &str, token: &str| {
+            acme.service.client.request(method, format!("{}{path}", acme.service.url)).bearer_auth(token)
+        };
+        let switch = ask(Method::POST, "/v1/session/switch", &token).json(&json!({"workspace_id": acme.id}));
+        let switched = Answer::of(switch.header("idempotency-key", format!("{key}s"))).await;
+        let token = switched.expect(StatusCode::OK).text("token");
+        secrets.session(&token);
+        let renewed = Answer::of(ask(Method::GET, "/v1/session", &token)).await.expect(StatusCode::OK);
+        last = renewed.text("token");
+        secrets.session(&last);
+        if key == "k7" {
+            Answer::of(ask(Method::DELETE, "/v1/session", &last)).await.expect(StatusCode::NO_CONTENT);
+        }
+    }
+    last
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tenure_aggregates::invitation::{InvitationCommand, InvitationEvent, MAX_LIFE
 use tenure_aggregates::membership::{
     Ending as MembershipEnding, Entrance, MembershipCommand, MembershipEvent,
 };
+use tenure_aggregates::session::{Ending as SessionEnding, SessionCommand, SessionEvent, Switching};
 use tenure_aggregates::user::{Profile as UserProfile, UserCommand, UserEvent};
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{
@@ -25,7 +26,8 @@ use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, 
 pub(crate) use access::*;
 
 use crate::{
-    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, user, workspace_id,
+    api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user,
+    workspace_id,
 };
 
 // ---- values
@@ -250,6 +252,45 @@ pub(crate) fn invitation_commands() -> impl Strategy<Value = Vec<InvitationComma
             C::Decline { generation, profile, now },
     ];
     vec(command, 0..20)
+}
+
+// ---- session
+
+fn switchings() -> impl Strategy<Value = Switching> {
+    select(vec![Switching::Chosen, Switching::MembershipEnded])
+}
+
+fn session_endings() -> impl Strategy<Value = SessionEnding> {
+    select(vec![SessionEnding::SignedOut, SessionEnding::UserErased])
+}
+
+pub(crate) fn session_events() -> impl Strategy<Value = Vec<SessionEvent>> {
+    use SessionEvent as E;
+    let workspace = (workspaces(), workspaces()).prop_map(|(from, to)| Changed { from, to });
+    let event = any_of![
+        (user_id in users(), workspace_id in workspaces(), expires_at in times(), started_at in times()) =>
+            E::SessionStarted { session_id: session_id(1), user_id, workspace_id, expires_at, started_at },
+        (user_id in users(), workspace_id in workspace, generation in numbers(), because in switchings(),
+         at in times()) =>
+            E::SessionSwitched { user_id, workspace_id, generation, because, at },
+        (user_id in users(), because in session_endings()) => E::SessionEnded { user_id, because },
+    ];
+    vec(event, 0..20)
+}
+
+pub(crate) fn session_commands() -> impl Strategy<Value = Vec<SessionCommand>> {
+    use SessionCommand as C;
+    let start = any_of![
+        (workspace_id in workspaces(), now in times()) => C::Start {
+            session_id: session_id(1), user_id: user("ada"), workspace_id, lifetime: minutes(4), now,
+        },
+    ];
+    let switch = any_of![
+        (workspace_id in workspaces(), because in switchings(), now in times()) =>
+            C::Switch { workspace_id, because, now },
+    ];
+    let end = session_endings().prop_map(|because| C::End { because });
+    vec(prop_oneof![2 => start, 8 => switch, 1 => end], 0..20)
 }
 
 // ---- workspace

@@ -68,6 +68,7 @@ fn a_claim_is_the_only_stream_shared_by_all_tenants() {
     const { assert!(!tenure_aggregates::Workspace::SHARED) };
     const { assert!(!tenure_aggregates::Membership::SHARED) };
     const { assert!(!tenure_aggregates::Invitation::SHARED) };
+    const { assert!(!tenure_aggregates::Session::SHARED) };
     const { assert!(!tenure_aggregates::User::SHARED) };
 }
 

@@ -9,16 +9,17 @@ use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::{Ending as MembershipEnding, Entrance, MembershipEvent};
+use tenure_aggregates::session::{Ending as SessionEnding, SessionEvent, Switching};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::values::Slug;
 use tenure_aggregates::workspace::{
     CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceEvent,
 };
-use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Role, User, Workspace};
+use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, Workspace};
 
 use crate::{
-    api_key_id, custom, days, email, invitation_id, noon, permission, permissions, role_name, user,
-    workspace_id,
+    api_key_id, custom, days, email, invitation_id, minutes, noon, permission, permissions, role_name,
+    session_id, user, workspace_id,
 };
 
 /// Holds the shape of each event in `snapshots/`, that it reads back as it was, and that no event is forgotten.
@@ -238,6 +239,27 @@ fn every_event_of_a_user_keeps_its_shape() {
 }
 
 #[test]
+fn every_event_of_a_session_keeps_its_shape() {
+    assert_shapes(&[
+        SessionEvent::SessionStarted {
+            session_id: session_id(7),
+            user_id: user("ada"),
+            workspace_id: workspace_id(1),
+            expires_at: noon() + minutes(720),
+            started_at: noon(),
+        },
+        SessionEvent::SessionSwitched {
+            user_id: user("ada"),
+            workspace_id: Changed { from: workspace_id(1), to: workspace_id(2) },
+            generation: 2,
+            because: Switching::Chosen,
+            at: noon(),
+        },
+        SessionEvent::SessionEnded { user_id: user("ada"), because: SessionEnding::SignedOut },
+    ]);
+}
+
+#[test]
 fn every_event_of_a_claim_keeps_its_shape() {
     assert_shapes(&[
         ClaimEvent::ClaimTaken { workspace_id: workspace_id(7) },
@@ -249,8 +271,8 @@ fn every_event_of_a_claim_keeps_its_shape() {
 #[test]
 fn the_types_of_the_streams_never_change() {
     assert_eq!(
-        [Workspace::TYPE, Membership::TYPE, Invitation::TYPE, User::TYPE, Claim::TYPE],
-        ["Workspace", "Membership", "Invitation", "User", "Claim"]
+        [Workspace::TYPE, Membership::TYPE, Invitation::TYPE, Session::TYPE, User::TYPE, Claim::TYPE],
+        ["Workspace", "Membership", "Invitation", "Session", "User", "Claim"]
     );
     assert_eq!([ApiKey::TYPE, Catalogue::TYPE], ["ApiKey", "Catalogue"]);
     assert_eq!(Catalogue::home().to_string(), "74656e75-7265-5370-8000-6f7065726174");
@@ -268,6 +290,14 @@ fn every_word_within_an_event_keeps_its_spelling() {
             MembershipEnding::UserErased,
         ]),
         r#"["left","removed","expired","user_erased"]"#
+    );
+    assert_eq!(
+        reads_back(&[Switching::Chosen, Switching::MembershipEnded]),
+        r#"["chosen","membership_ended"]"#
+    );
+    assert_eq!(
+        reads_back(&[SessionEnding::SignedOut, SessionEnding::UserErased]),
+        r#"["signed_out","user_erased"]"#
     );
     assert_eq!(
         reads_back(&[Entrance::Created, Entrance::Added, Entrance::InviteCode { generation: 2 }]),

@@ -16,6 +16,7 @@ mod membership;
 mod permission;
 mod rights;
 mod role;
+mod session;
 mod user;
 mod values;
 mod workspace;
@@ -32,8 +33,8 @@ use cqrs_es::event_sink::EventSink;
 use tenure_aggregates::catalogue::Entry;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, Time, UserId,
-    WorkspaceId,
+    ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, SessionId, Time,
+    UserId, WorkspaceId,
 };
 use uuid::Uuid;
 
@@ -175,6 +176,10 @@ pub(crate) fn workspace_id(n: u128) -> WorkspaceId {
 
 pub(crate) fn invitation_id(n: u128) -> InvitationId {
     InvitationId(Uuid::from_u128(n))
+}
+
+pub(crate) fn session_id(n: u128) -> SessionId {
+    SessionId(Uuid::from_u128(n))
 }
 
 pub(crate) fn api_key_id(n: u128) -> ApiKeyId {

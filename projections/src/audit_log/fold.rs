@@ -40,8 +40,18 @@ struct Entry<'a> {
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
-const NOT_A_CHANGE: [&str; 9] =
-    ["type", "user_id", "invitation_id", "key_id", "role_name", "permission", "hash", "reason", "because"];
+const NOT_A_CHANGE: [&str; 10] = [
+    "type",
+    "user_id",
+    "invitation_id",
+    "session_id",
+    "key_id",
+    "role_name",
+    "permission",
+    "hash",
+    "reason",
+    "because",
+];
 
 fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
     let fields = match &recorded.event {
@@ -49,6 +59,7 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
         Event::Invitation(event) => serde_json::to_value(event),
+        Event::Session(event) => serde_json::to_value(event),
         Event::ApiKey(event) => serde_json::to_value(event),
         Event::Catalogue(event) => serde_json::to_value(event),
         Event::Claim(event) => serde_json::to_value(event),
@@ -84,6 +95,7 @@ fn target(recorded: &Recorded) -> (&'static str, String) {
         Event::Workspace(_) => ("workspace", workspace()),
         Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
         Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),
+        Event::Session(_) => ("session", recorded.aggregate_id.clone()),
         Event::User(event) => ("user", user(event).to_owned()),
         Event::ApiKey(_) => ("api_key", recorded.aggregate_id.clone()),
         Event::Catalogue(event) => ("permission", permission(event).to_owned()),
@@ -119,6 +131,7 @@ fn changes(name: &str, fields: Map<String, Value>) -> Value {
             | "MembershipStarted"
             | "InvitationSent"
             | "InviteCodeIssued"
+            | "SessionStarted"
             | "RoleDefined"
             | "PermissionRegistered"
             | "ApiKeyCreated"

@@ -35,6 +35,7 @@ impl Projection for Invitations {
                 Event::Workspace(_)
                 | Event::User(_)
                 | Event::Membership(_)
+                | Event::Session(_)
                 | Event::ApiKey(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}

@@ -104,6 +104,7 @@ impl Fold {
                 }
                 Event::Workspace(_)
                 | Event::Invitation(_)
+                | Event::Session(_)
                 | Event::ApiKey(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
@@ -131,6 +132,7 @@ impl Fold {
             }
             Event::Workspace(_)
             | Event::Invitation(_)
+            | Event::Session(_)
             | Event::ApiKey(_)
             | Event::Catalogue(_)
             | Event::Claim(_) => {}

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
+use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::values::Email;
+use tenure_aggregates::{Time, WorkspaceId};
 use uuid::Uuid;
 
 use super::User;
@@ -30,11 +32,27 @@ impl Projection for Users {
                 Event::User(event) => evolve(&mut users, recorded, event),
                 Event::Workspace(event) => switcher.workspace(recorded.workspace_id, event),
                 Event::Membership(event) => switcher.membership(recorded.workspace_id, event),
+                Event::Session(event) => {
+                    if let Some((workspace, at)) = entered(event) {
+                        let home = recorded.workspace_id;
+                        users.change(&home.into(), |row| row.last_workspace_id = Some(workspace.0));
+                        switcher.entered(home, workspace, at);
+                    }
+                }
                 Event::Invitation(_) | Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => {}
             }
         }
         upsert(conn, &users.to_write()).await?;
         switcher.write(conn).await
+    }
+}
+
+/// The workspace a session went to, and when.
+pub(super) fn entered(event: &SessionEvent) -> Option<(WorkspaceId, Time)> {
+    match event {
+        SessionEvent::SessionStarted { workspace_id, started_at, .. } => Some((*workspace_id, *started_at)),
+        SessionEvent::SessionSwitched { workspace_id, at, .. } => Some((workspace_id.to, *at)),
+        SessionEvent::SessionEnded { .. } => None,
     }
 }
 
@@ -53,6 +71,7 @@ fn evolve(users: &mut Rows<Uuid, User>, recorded: &Recorded, event: &UserEvent) 
                 email_verified: *email_verified,
                 name: name.clone(),
                 status: "active".to_owned(),
+                last_workspace_id: None,
                 sequence: 0,
                 created_at: *created_at,
                 updated_at: recorded.recorded_at,
@@ -91,7 +110,7 @@ async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Rows<Uuid, 
     // What begins with its first event needs no row.
     let of = |recorded: &Recorded| match &recorded.event {
         Event::User(UserEvent::UserProvisioned { .. }) => None,
-        Event::User(_) => Some(Uuid::from(recorded.workspace_id)),
+        Event::User(_) | Event::Session(_) => Some(Uuid::from(recorded.workspace_id)),
         _ => None,
     };
     let ids: Vec<Uuid> = batch.iter().filter_map(of).collect::<BTreeSet<_>>().into_iter().collect();
@@ -101,7 +120,8 @@ async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Rows<Uuid, 
     }
     let rows = sqlx::query_as!(
         User,
-        "select workspace_id, user_id, email, email_verified, name, status, sequence, created_at, updated_at
+        "select workspace_id, user_id, email, email_verified, name, status, last_workspace_id, sequence, created_at,
+                updated_at
          from users where workspace_id = any($1)",
         &ids
     )
@@ -115,13 +135,14 @@ async fn upsert(conn: &mut PgConnection, rows: &[&User]) -> Result<(), sqlx::Err
         return Ok(());
     }
     sqlx::query!(
-        "insert into users (workspace_id, user_id, email, email_verified, name, status, sequence, created_at,
-                            updated_at)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::bigint[],
-                              $8::timestamptz[], $9::timestamptz[])
+        "insert into users (workspace_id, user_id, email, email_verified, name, status, last_workspace_id,
+                            sequence, created_at, updated_at)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::uuid[],
+                              $8::bigint[], $9::timestamptz[], $10::timestamptz[])
          on conflict (workspace_id) do update set
              user_id = excluded.user_id, email = excluded.email, email_verified = excluded.email_verified,
-             name = excluded.name, status = excluded.status, sequence = excluded.sequence,
+             name = excluded.name, status = excluded.status,
+             last_workspace_id = excluded.last_workspace_id, sequence = excluded.sequence,
              created_at = excluded.created_at, updated_at = excluded.updated_at",
         &column(rows, |row| row.workspace_id),
         &column(rows, |row| row.user_id.as_str()) as _,
@@ -129,6 +150,7 @@ async fn upsert(conn: &mut PgConnection, rows: &[&User]) -> Result<(), sqlx::Err
         &column(rows, |row| row.email_verified),
         &column(rows, |row| row.name.as_deref()) as _,
         &column(rows, |row| row.status.as_str()) as _,
+        &column(rows, |row| row.last_workspace_id) as _,
         &column(rows, |row| row.sequence),
         &column(rows, |row| row.created_at),
         &column(rows, |row| row.updated_at)

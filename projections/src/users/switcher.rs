@@ -10,6 +10,7 @@ use tenure_aggregates::workspace::{DEFAULT_PLAN, WorkspaceEvent};
 use tenure_aggregates::{Role, Time, UserId, WorkspaceId};
 use uuid::Uuid;
 
+use super::fold::entered;
 use crate::members::effective_role;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::{Rows, column};
@@ -33,6 +34,7 @@ struct Line {
     deactivated: bool,
     joined_at: Time,
     expires_at: Option<Time>,
+    last_used_at: Option<Time>,
 }
 
 #[derive(Clone)]
@@ -80,6 +82,9 @@ impl Switcher {
                 }
                 Event::Workspace(WorkspaceEvent::WorkspaceOwnershipTransferred { owner_id }) => {
                     lines.extend([key(workspace, &owner_id.from), key(workspace, &owner_id.to)]);
+                }
+                Event::Session(event) => {
+                    lines.extend(entered(event).map(|(to, _)| (workspace.into(), to.into())));
                 }
                 Event::Workspace(_)
                 | Event::User(_)
@@ -162,6 +167,7 @@ impl Switcher {
                     deactivated: false,
                     joined_at: *joined_at,
                     expires_at: *expires_at,
+                    last_used_at: None,
                 };
                 self.lines.put(key, line);
             }
@@ -175,6 +181,12 @@ impl Switcher {
             E::MembershipReactivated { .. } => self.lines.change(&key, |line| line.deactivated = false),
             E::MembershipEnded { .. } => self.lines.remove(&key),
         }
+    }
+
+    /// A session of the user of `personal` went to `workspace`.
+    pub(super) fn entered(&mut self, personal: WorkspaceId, workspace: WorkspaceId, at: Time) {
+        let key = (personal.into(), workspace.into());
+        self.lines.change(&key, |line| line.last_used_at = Some(at));
     }
 
     pub(super) async fn write(self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -204,14 +216,15 @@ impl Switcher {
         let label = |line: &Line| self.labels.get(&line.member_of);
         sqlx::query!(
             "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, plan,
-                                          role, recorded_role, is_owner, deactivated, joined_at, expires_at)
+                                          role, recorded_role, is_owner, deactivated, joined_at, expires_at,
+                                          last_used_at)
              select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[],
                                   $7::bool[], $8::text[], $9::text[], $10::text[], $11::bool[], $12::bool[],
-                                  $13::timestamptz[], $14::timestamptz[])
+                                  $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
              on conflict (workspace_id, member_of) do update set
                  role = excluded.role, recorded_role = excluded.recorded_role, is_owner = excluded.is_owner,
                  deactivated = excluded.deactivated, joined_at = excluded.joined_at,
-                 expires_at = excluded.expires_at",
+                 expires_at = excluded.expires_at, last_used_at = excluded.last_used_at",
             &column(&lines, |line| line.workspace_id),
             &column(&lines, |line| line.member_of),
             &column(&lines, |line| label(line).map_or("team", |label| label.kind.as_str())) as _,
@@ -225,7 +238,8 @@ impl Switcher {
             &column(&lines, |line| line.is_owner),
             &column(&lines, |line| line.deactivated),
             &column(&lines, |line| line.joined_at),
-            &column(&lines, |line| line.expires_at) as _
+            &column(&lines, |line| line.expires_at) as _,
+            &column(&lines, |line| line.last_used_at) as _
         )
         .execute(conn)
         .await?;

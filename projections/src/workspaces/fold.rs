@@ -34,6 +34,7 @@ impl Projection for Workspaces {
                 Event::Membership(event) => fold.membership(recorded, event),
                 Event::User(_)
                 | Event::Invitation(_)
+                | Event::Session(_)
                 | Event::ApiKey(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
@@ -62,6 +63,7 @@ impl Fold {
                 Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
                 | Event::User(_)
                 | Event::Invitation(_)
+                | Event::Session(_)
                 | Event::ApiKey(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_)

@@ -188,11 +188,13 @@ impl Ask {
     }
 
     /// The service asks about anybody; a key about its own workspace; a user about themselves where they are a member,
-    /// and about others where they may see the members.
+    /// and about others where they may see the members; in a session, only where it is.
     pub(super) async fn may_ask_about(&self, workspace: WorkspaceId, subject: &str) -> Result<bool, Problem> {
+        if self.is_bound_elsewhere(workspace) {
+            return Ok(false);
+        }
         match &self.caller.0.actor {
-            Some(Actor::Service | Actor::System) => Ok(true),
-            Some(Actor::ApiKey { workspace: own, .. }) => Ok(*own == workspace),
+            Some(Actor::Service | Actor::System | Actor::ApiKey { .. }) => Ok(true),
             Some(Actor::User(user)) if user.as_str() == subject => {
                 let standing = self.check(workspace, subject, Permission::WorkspaceRead.as_str()).await?;
                 Ok(!matches!(standing, Reason::WorkspaceNotFound | Reason::NotAMember))
@@ -204,9 +206,11 @@ impl Ask {
 
     /// Whether the caller may ask about everybody there.
     pub(super) async fn may_see_members(&self, workspace: WorkspaceId) -> Result<bool, Problem> {
+        if self.is_bound_elsewhere(workspace) {
+            return Ok(false);
+        }
         match &self.caller.0.actor {
-            Some(Actor::Service | Actor::System) => Ok(true),
-            Some(Actor::ApiKey { workspace: own, .. }) => Ok(*own == workspace),
+            Some(Actor::Service | Actor::System | Actor::ApiKey { .. }) => Ok(true),
             Some(Actor::User(user)) => {
                 let reason = self.check(workspace, user.as_str(), Permission::MembersRead.as_str()).await?;
                 Ok(reason.allows())
@@ -215,12 +219,17 @@ impl Ask {
         }
     }
 
-    /// The workspace a calling key belongs to.
-    pub(super) fn key_workspace(&self) -> Option<WorkspaceId> {
-        match &self.caller.0.actor {
+    /// The one workspace the caller's credential opens: a key's own, or that of a session.
+    pub(super) fn bound_to(&self) -> Option<WorkspaceId> {
+        let origin = &self.caller.0;
+        match &origin.actor {
             Some(Actor::ApiKey { workspace, .. }) => Some(*workspace),
-            _ => None,
+            _ => origin.session.map(|session| session.workspace_id),
         }
+    }
+
+    fn is_bound_elsewhere(&self, workspace: WorkspaceId) -> bool {
+        self.bound_to().is_some_and(|own| own != workspace)
     }
 
     /// The caller, where that is a user.

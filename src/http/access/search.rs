@@ -90,13 +90,7 @@ async fn subjects(ask: Ask, asked: Asked<SubjectSearch>) -> Result<Response, Pro
     let workspace = resource.as_workspace().filter(|_| subject.kind == USER).map(WorkspaceId);
     let Some(workspace) = workspace else { return nobody(&ask, page) };
     if !ask.may_see_members(workspace).await? {
-        // Of everybody there, a caller may always see themselves.
-        let own = match ask.user() {
-            Some(user) if ask.check(workspace, user.as_str(), &action.name).await?.allows() => {
-                vec![Entity::user(user.to_string())]
-            }
-            _ => vec![],
-        };
+        let own = ask.own_alone(workspace, &action.name).await?;
         return Ok(Json(page.found(&ask.app, own, None)?).into_response());
     }
     let roles = ask.roles_that_may(workspace, &action.name).await?;
@@ -174,10 +168,18 @@ async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Probl
 }
 
 impl Ask {
+    /// Of everybody there, a caller may always see themselves.
+    async fn own_alone(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<Entity>, Problem> {
+        let Some(user) = self.user() else { return Ok(vec![]) };
+        let found = self.may_ask_about(workspace, user.as_str()).await?
+            && self.check(workspace, user.as_str(), permission).await?.allows();
+        Ok(if found { vec![Entity::user(user.to_string())] } else { vec![] })
+    }
+
     /// Where somebody may be found by this caller: where they belong, or, asked by another user or a key, where that one
     /// does; so that not even the number of pages tells of other places. By id, after one of them.
     async fn places(&self, subject: &UserId, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Problem> {
-        if let Some(own) = self.key_workspace() {
+        if let Some(own) = self.bound_to() {
             return Ok(if after.is_none() { vec![own.0] } else { vec![] });
         }
         let listed = WorkspaceId::personal(self.user().unwrap_or(subject));

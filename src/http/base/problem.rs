@@ -1,6 +1,6 @@
 //! Every refusal as an RFC 9457 problem: one stable `code`, one shape, all field errors at once.
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -86,6 +86,12 @@ impl Problem {
     /// 400 `validation_failed` about one thing.
     pub fn invalid_field(pointer: &str, code: &str, detail: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    /// 401: there is no credential, or none that counts.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// 500 that says nothing about its cause; the cause belongs in the log.

@@ -6,8 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use tenure_aggregates::UserId;
 
@@ -15,10 +14,8 @@ use super::class::Class;
 use crate::clock;
 use crate::http::App;
 use crate::http::base::client_addr::ClientAddr;
-use crate::http::caller::{acted_for, bearer};
-
-/// A browser's credential.
-const SESSION_COOKIE: &str = "__Host-tenure_session";
+use crate::http::base::cookie;
+use crate::http::caller::{SESSION_COOKIE, acted_for, bearer};
 
 /// What a request is counted under; nothing at all for the operator's service itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,15 +48,9 @@ pub(super) fn of(class: Class, request: &Request, app: &App) -> Key {
         }
         return Key { credential: token.map(Credential::of_secret), address };
     }
-    Key { credential: session_cookie(headers).map(Credential::of_secret), address }
-}
-
-/// The one session cookie; two credentials are none.
-fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut found = pairs.filter(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value);
-    found.next().filter(|_| found.next().is_none())
+    // Two credentials are none.
+    let session = cookie::find(headers, SESSION_COOKIE).ok().flatten();
+    Key { credential: session.map(Credential::of_secret), address }
 }
 
 impl Credential {
@@ -94,8 +85,6 @@ impl Network {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     pub(crate) fn network(address: &str) -> Network {
@@ -122,21 +111,5 @@ pub(super) mod tests {
         assert_eq!(credential("ada"), credential("ada"));
         assert_ne!(credential("ada"), credential("adb"));
         assert_ne!(credential("ada"), Credential::of_user(&UserId::parse("ada").unwrap()));
-    }
-
-    #[test]
-    fn the_session_cookie_is_found_among_others_and_only_if_there_is_one() {
-        let cookie = |lines: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(COOKIE, HeaderValue::from_static(line));
-            }
-            session_cookie(&headers).map(str::to_owned)
-        };
-        assert_eq!(cookie(&["a=b; __Host-tenure_session=x.y.z; c=d"]).as_deref(), Some("x.y.z"));
-        assert_eq!(cookie(&["a=b", "__Host-tenure_session=x"]).as_deref(), Some("x"));
-        assert_eq!(cookie(&["tenure_session=x; x__Host-tenure_session=y"]), None);
-        assert_eq!(cookie(&["__Host-tenure_session=x; __Host-tenure_session=y"]), None);
-        assert_eq!(cookie(&[]), None);
     }
 }

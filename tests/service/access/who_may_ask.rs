@@ -189,3 +189,41 @@ async fn not_even_the_number_of_pages_tells_of_anothers_places() {
     }
     acme.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_asks_about_the_workspace_it_is_in_and_no_other() {
+    let acme = Acme::found().await;
+    acme.service.index_answers().await;
+    let other = acme.ada().creates("Other").await;
+    let started = acme.ada().post("/v1/session", json!({"workspace_id": acme.id})).await;
+    let token = started.expect(StatusCode::CREATED).text("token");
+    let ask = async |path: &str, body: serde_json::Value| {
+        let request = acme.service.client.post(format!("{}{path}", acme.service.url)).bearer_auth(&token);
+        Answer::of(request.json(&body)).await.expect(StatusCode::OK).body
+    };
+    for (user, workspace, decision) in [
+        ("ada", &acme.id, true),
+        ("carol", &acme.id, true),
+        ("dave", &acme.id, false),
+        ("ada", &other, false),
+    ] {
+        let answer = ask(EVALUATION, question(user, "workspace:read", workspace)).await;
+        assert_eq!(answer, json!({"decision": decision}), "{user} in {workspace}");
+    }
+    let who = |workspace: &str| {
+        json!({
+            "subject": {"type": "user"}, "action": {"name": "workspace:read"},
+            "resource": {"type": "workspace", "id": workspace},
+        })
+    };
+    let here = ask("/access/v1/search/subject", who(&acme.id)).await;
+    assert_eq!(here["results"].as_array().unwrap().len(), 3);
+    assert_eq!(ask("/access/v1/search/subject", who(&other)).await["results"], json!([]));
+    let places = json!({
+        "subject": {"type": "user", "id": "ada"}, "action": {"name": "workspace:read"},
+        "resource": {"type": "workspace"},
+    });
+    let found = ask("/access/v1/search/resource", places).await;
+    assert_eq!(found["results"], json!([{"type": "workspace", "id": acme.id}]));
+    acme.stop().await;
+}

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use tenure_aggregates::authority::Authority;
 use tenure_aggregates::membership::Standing;
+use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::{ApiKey, Catalogue, Role, WorkspaceId};
 use tenure_projections::{
-    TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, users, workspaces,
+    Event, TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, sessions, users,
+    workspaces,
 };
+use uuid::Uuid;
 
 use super::database::{Database, assert_same};
 use super::history::History;
@@ -130,6 +133,7 @@ async fn compare_users(db: &Database, history: &History) {
         let mut tx = TenantTx::begin(&db.service, WorkspaceId::personal(user)).await.unwrap();
         let row = users::find(&mut tx).await.unwrap().unwrap();
         let lines = users::workspaces_of(&mut tx, history.now).await.unwrap();
+        compare_sessions(history, &mut tx, row.last_workspace_id).await;
         let Ok(profile) = state.active() else {
             assert_eq!((row.status.as_str(), row.email, row.name, lines.len()), ("erased", None, None, 0));
             continue;
@@ -155,6 +159,27 @@ async fn compare_users(db: &Database, history: &History) {
         found.sort();
         assert_eq!(found, expected, "the switcher of {user}");
     }
+}
+
+/// The sessions that lie in a personal workspace, and where the last of them was last.
+async fn compare_sessions(history: &History, tx: &mut TenantTx, last: Option<Uuid>) {
+    let home = tx.workspace();
+    let mine = history.sessions.iter().filter(|(key, _)| key.0 == home);
+    let live = mine.filter(|(_, session)| session.live(history.now).is_ok()).map(|(key, _)| key.1.0);
+    assert_eq!(
+        sessions::live(tx, history.now).await.unwrap(),
+        live.collect::<Vec<_>>(),
+        "sessions of {home}"
+    );
+    let events = history.decoded();
+    let entered = events.iter().rev().filter(|recorded| recorded.workspace_id == home).find_map(|recorded| {
+        match &recorded.event {
+            Event::Session(SessionEvent::SessionStarted { workspace_id, .. }) => Some(workspace_id.0),
+            Event::Session(SessionEvent::SessionSwitched { workspace_id, .. }) => Some(workspace_id.to.0),
+            _ => None,
+        }
+    });
+    assert_eq!(last, entered, "the last workspace of {home}");
 }
 
 async fn compare_api_keys(db: &Database, history: &History, tx: &mut TenantTx) {

@@ -10,12 +10,13 @@ use tenure_aggregates::catalogue::CatalogueCommand as CC;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC};
+use tenure_aggregates::session::SessionCommand as SC;
 use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceCommand as WC};
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Time, User,
-    UserId, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Session,
+    SessionId, Time, User, UserId, Workspace, WorkspaceId,
 };
 use tenure_projections::{Logged, Recorded};
 use uuid::Uuid;
@@ -27,6 +28,7 @@ pub struct History {
     pub workspaces: BTreeMap<WorkspaceId, Workspace>,
     pub memberships: BTreeMap<(WorkspaceId, UserId), Membership>,
     pub invitations: BTreeMap<(WorkspaceId, InvitationId), Invitation>,
+    pub sessions: BTreeMap<(WorkspaceId, SessionId), Session>,
     pub api_keys: BTreeMap<(WorkspaceId, ApiKeyId), ApiKey>,
     catalogues: BTreeMap<WorkspaceId, Catalogue>,
     pub events: Vec<Logged>,
@@ -57,6 +59,7 @@ impl History {
             workspaces: BTreeMap::new(),
             memberships: BTreeMap::new(),
             invitations: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             api_keys: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             events: vec![],
@@ -153,6 +156,11 @@ impl History {
 
     pub fn invitation(&mut self, workspace: WorkspaceId, id: InvitationId, command: IC) {
         execute!(self, invitations, (workspace, id), workspace, "Invitation", id, command);
+    }
+
+    pub fn session(&mut self, user: &UserId, id: SessionId, command: SC) {
+        let home = WorkspaceId::personal(user);
+        execute!(self, sessions, (home, id), home, "Session", id, command);
     }
 
     pub fn api_key(&mut self, workspace: WorkspaceId, id: ApiKeyId, command: KC) {

@@ -5,10 +5,11 @@ mod access;
 use chrono::Duration;
 use tenure_aggregates::invitation::InvitationCommand as IC;
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC, Standing};
+use tenure_aggregates::session::{Ending, SessionCommand as SC, Switching};
 use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{Kind, Profile, Social, WorkspaceCommand as WC};
-use tenure_aggregates::{InvitationId, UserId, WorkspaceId};
+use tenure_aggregates::{InvitationId, SessionId, UserId, WorkspaceId};
 
 use super::history::History;
 
@@ -33,7 +34,8 @@ impl History {
         };
         match self.below(14) {
             0 => self.something_with_user(&user),
-            1..=3 => self.something_with_workspace(team),
+            1 => self.something_with_session(team, &user),
+            2..=3 => self.something_with_workspace(team),
             4..=5 => self.something_with_invitation(team, &user),
             6..=7 => self.something_with_role(team),
             8 => self.something_with_api_key(team, &user),
@@ -64,6 +66,9 @@ impl History {
         let of: Vec<WorkspaceId> = self.memberships.keys().filter(|k| k.1 == *user).map(|k| k.0).collect();
         for workspace in of {
             self.member(workspace, user, MC::Erase);
+        }
+        for id in self.sessions_of(user) {
+            self.session(user, id, SC::End { because: Ending::UserErased });
         }
         self.workspace(home, WC::EndWithOwner);
         self.user(user, UC::Erase);
@@ -117,6 +122,31 @@ impl History {
                 self.member(id, &to, MC::Crown);
                 self.member(id, &details.owner_id, MC::Uncrown);
             }
+        }
+    }
+
+    fn sessions_of(&self, user: &UserId) -> Vec<SessionId> {
+        let home = WorkspaceId::personal(user);
+        self.sessions.keys().filter(|key| key.0 == home).map(|key| key.1).collect()
+    }
+
+    fn something_with_session(&mut self, team: WorkspaceId, user: &UserId) {
+        let now = self.now;
+        let home = WorkspaceId::personal(user);
+        let workspace_id = if self.below(2) == 0 { team } else { home };
+        let sessions = self.sessions_of(user);
+        let Some(id) = self.pick(&sessions).filter(|_| self.below(3) > 0) else {
+            let session_id = SessionId(self.uuid());
+            let (user_id, lifetime) = (user.clone(), Duration::seconds(200));
+            return self.session(
+                user,
+                session_id,
+                SC::Start { session_id, user_id, workspace_id, lifetime, now },
+            );
+        };
+        match self.below(4) {
+            0 => self.session(user, id, SC::End { because: Ending::SignedOut }),
+            _ => self.session(user, id, SC::Switch { workspace_id, because: Switching::Chosen, now }),
         }
     }
 

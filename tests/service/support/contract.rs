@@ -144,6 +144,15 @@ impl Answer {
 
 /// Every path of the OpenAPI document with its methods, the parameters filled in with harmless values.
 pub fn documented_routes() -> Vec<(String, Vec<Method>)> {
+    routes_where(|_| true)
+}
+
+/// Those that ask for a credential: all but the ones whose security says that nothing is a way, too.
+pub fn guarded_routes() -> Vec<(String, Vec<Method>)> {
+    routes_where(|operation| operation["security"] != json!([{}]))
+}
+
+fn routes_where(wanted: fn(&Value) -> bool) -> Vec<(String, Vec<Method>)> {
     let document = serde_json::to_value(tenure::http::openapi::routes().into_openapi()).unwrap();
     let paths = document["paths"].as_object().unwrap();
     let routes = paths.iter().map(|(path, operations)| {
@@ -157,7 +166,7 @@ pub fn documented_routes() -> Vec<(String, Vec<Method>)> {
             .replace("{key_id}", "01890000-0000-7000-8000-000000000002");
         assert!(!path.contains('{'), "a parameter without a value: {path}");
         let methods = ["get", "put", "post", "patch", "delete"];
-        let methods = methods.iter().filter(|method| operations.get(**method).is_some());
+        let methods = methods.iter().filter(|method| operations.get(**method).is_some_and(wanted));
         (path, methods.map(|method| method.to_uppercase().parse().unwrap()).collect())
     });
     routes.collect()

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::{Ending, Entrance, MembershipEvent};
+use tenure_aggregates::session::{Ending as SessionEnding, SessionEvent, Switching};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::{self, Kind, WorkspaceEvent};
-use tenure_aggregates::{Role, Time};
+use tenure_aggregates::{Role, Time, UserId, WorkspaceId};
 use tenure_projections::recorded::{ActorType, Event, Recorded};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct Model {
     pub users: BTreeMap<String, bool>,
     pub claims: BTreeMap<String, Uuid>,
     pub invitations: BTreeMap<String, Invited>,
+    /// The sessions that have not ended: whose, and where.
+    pub sessions: BTreeMap<String, (String, Uuid)>,
     /// What holds only until the unit of work at hand is through.
     unit: Unit,
 }
@@ -80,6 +83,12 @@ pub async fn replay(service: &TestService) -> Model {
     model
 }
 
+impl Member {
+    fn is_active(&self, now: Time) -> bool {
+        self.active && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
 impl Space {
     pub fn seats(&self) -> usize {
         self.members.values().filter(|member| member.active).count()
@@ -117,6 +126,7 @@ impl Model {
             Event::Workspace(event) => self.workspace(id, event, at),
             Event::Membership(event) => self.membership(id, event, at),
             Event::Invitation(event) => self.invitation(id, event, at),
+            Event::Session(event) => self.session(id, event, at),
             Event::Claim(event) => self.claim(id, event, at),
             Event::ApiKey(_) => self.allowed(id, &Role::Admin, at),
             Event::Catalogue(_) => Self::by_service(at),
@@ -377,6 +387,44 @@ impl Model {
         let invited = self.invitations.get_mut(&at.aggregate_id).unwrap();
         assert_eq!((invited.workspace, invited.status), (id, "pending"), "{at:?}");
         invited.status = status;
+    }
+
+    fn session(&mut self, id: Uuid, event: &SessionEvent, at: &Recorded) {
+        match event {
+            SessionEvent::SessionStarted { session_id, user_id, workspace_id, .. } => {
+                assert_eq!(session_id.to_string(), at.aggregate_id);
+                assert_eq!(WorkspaceId::personal(user_id).0, id, "{at:?}");
+                self.enters(user_id, workspace_id.0, at);
+                let session = (user_id.as_str().to_owned(), workspace_id.0);
+                let before = self.sessions.insert(at.aggregate_id.clone(), session);
+                assert_eq!(before, None, "started twice: {at:?}");
+            }
+            SessionEvent::SessionSwitched { user_id, workspace_id, because, .. } => {
+                self.enters(user_id, workspace_id.to.0, at);
+                let session = self.sessions.get_mut(&at.aggregate_id).expect("a session");
+                assert_eq!(*session, (user_id.as_str().to_owned(), workspace_id.from.0), "{at:?}");
+                session.1 = workspace_id.to.0;
+                if *because == Switching::MembershipEnded {
+                    assert_eq!(workspace_id.to.0, id, "{at:?}");
+                    let (space, user) = (&self.spaces[&workspace_id.from.0], user_id.as_str());
+                    let member = space.members.get(user).filter(|member| member.is_active(at.recorded_at));
+                    assert!(space.deleted || member.is_none(), "{at:?}");
+                }
+            }
+            SessionEvent::SessionEnded { user_id, because } => {
+                let (user, _) = self.sessions.remove(&at.aggregate_id).expect("a session");
+                assert_eq!(user, user_id.as_str());
+                assert!(*because == SessionEnding::UserErased || at.metadata.session_id.is_some(), "{at:?}");
+            }
+        }
+    }
+
+    /// Only an active member of a living workspace goes there.
+    fn enters(&self, user: &UserId, workspace: Uuid, at: &Recorded) {
+        assert_eq!(self.users.get(user.as_str()), Some(&true), "{at:?}");
+        let space = &self.spaces[&workspace];
+        assert!(!space.deleted, "{at:?}");
+        assert!(space.members[user.as_str()].is_active(at.recorded_at), "{at:?}");
     }
 
     fn claim(&mut self, id: Uuid, event: &ClaimEvent, at: &Recorded) {

@@ -258,4 +258,8 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("post", "/v1/invitations/accept"),
     ("post", "/v1/invitations/decline"),
     ("post", "/v1/join"),
+    ("post", "/v1/session"),
+    ("get", "/v1/session"),
+    ("delete", "/v1/session"),
+    ("post", "/v1/session/switch"),
 ];

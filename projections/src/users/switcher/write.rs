@@ -18,7 +18,8 @@ pub(super) async fn load_lines(
     let (personal, member_of): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
     let rows = sqlx::query_as!(
         Line,
-        "select workspace_id, member_of, recorded_role, is_owner, deactivated, joined_at, expires_at
+        "select workspace_id, member_of, recorded_role, is_owner, deactivated, joined_at, expires_at,
+                last_used_at
          from user_workspaces where (workspace_id, member_of) in (select * from unnest($1::uuid[], $2::uuid[]))",
         &personal,
         &member_of
