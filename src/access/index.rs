@@ -1,6 +1,6 @@
 //! The index itself: memberships and workspaces as small numbers, and the catalogue of permissions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tenure_aggregates::membership::{MembershipEvent, Standing, Terms};
 use tenure_aggregates::workspace::{CustomRole, Status};
 use tenure_aggregates::{
-    Catalogue, Membership, MembershipId, Permission, PermissionName, Rights, Role, RoleName, Time, UserId,
-    Workspace, WorkspaceId,
+    Catalogue, Membership, MembershipId, Rights, Role, RoleName, Time, UserId, Workspace, WorkspaceId,
 };
 
 use super::decide::{Facts, Reason, decide};
+use super::known::Known;
 use super::role_codes::{RoleCode, RoleCodes};
 use super::table::{Entry, Table};
 
@@ -96,17 +96,6 @@ impl Entry for Place {
     fn has_aside(&self) -> bool {
         self.has_roles
     }
-}
-
-/// The catalogue, with what is asked of it at every check worked out.
-#[derive(Debug)]
-pub struct Known {
-    sequence: i64,
-    pub catalogue: Catalogue,
-    /// What each built-in role allows, lowest role first.
-    built_in: [Rights; 4],
-    /// Permissions by their text, so that a question need not copy it.
-    names: HashMap<Box<str>, PermissionName>,
 }
 
 /// May this user do this here?
@@ -327,7 +316,7 @@ impl Index {
             }
         };
         let facts = Facts { status, standing, rights, catalogue: &known.catalogue };
-        Some(known.with_name(question.permission, |permission| decide(&facts, permission)))
+        Some(decide(&facts, known.named(question.permission)))
     }
 
     pub fn catalogue(&self) -> Arc<Known> {
@@ -361,28 +350,6 @@ impl MemberKey {
         let (first, second) = (first.hash_one(id.0), second.hash_one(id.0));
         #[allow(clippy::cast_possible_truncation, reason = "as many bits as are kept")]
         Self([(first >> 32) as u32, first as u32, second as u32])
-    }
-}
-
-impl Known {
-    fn of(sequence: i64, catalogue: Catalogue) -> Self {
-        let built_in = Role::BUILT_IN.map(|role| Rights::of_built_in(&role, &catalogue));
-        let built_in_names = Permission::catalogue().map(PermissionName::from);
-        let names = built_in_names.chain(catalogue.names().cloned());
-        let names = names.map(|name| (name.as_str().into(), name)).collect();
-        Self { sequence, catalogue, built_in, names }
-    }
-
-    fn rights<'a>(&'a self, code: RoleCode, own: Option<&'a [(RoleCode, Rights)]>) -> Option<&'a Rights> {
-        if let Some(rights) = self.built_in.get(code.bits() as usize) {
-            return Some(rights);
-        }
-        own?.iter().find(|(own, _)| *own == code).map(|(_, rights)| rights)
-    }
-
-    /// Looks the permission up; none is one that nobody has registered.
-    fn with_name<R>(&self, text: &str, then: impl FnOnce(Option<&PermissionName>) -> R) -> R {
-        then(self.names.get(text))
     }
 }
 

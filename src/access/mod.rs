@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //! - [`decide`]: the decision, pure, out of what the aggregates say; [`Reason`] is what it says of itself
-//! - [`index`]: memberships, workspaces and the catalogue in memory; `table.rs`: how they lie there, 20 bytes a
-//!   membership and about as much again to find it; `role_codes.rs`: role names as numbers; [`api_keys`]: keys by hash
+//! - [`index`]: memberships and workspaces in memory; `known.rs`: the catalogue beside them; `table.rs`: how entries
+//!   lie, 20 bytes a membership and up to 12 to find it; `role_codes.rs`: role names as numbers
+//! - [`api_keys`]: keys by the hash of their secret
 //! - `load.rs`: fills the index from the read models at the start; `feed.rs`: keeps it at the end of the log
 //! - `progress.rs`: how far along the log it is, and since when
 //! - [`log`]: the same decision on the log itself, where the index may not be believed
@@ -21,6 +22,7 @@ pub mod decide;
 pub mod explain;
 mod feed;
 pub mod index;
+mod known;
 mod load;
 pub mod log;
 pub mod past;
