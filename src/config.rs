@@ -35,6 +35,9 @@ pub struct Settings {
     /// Connections for reads, and as many for loading streams.
     #[serde(default = "default_pool_size")]
     pub pool_size: u32,
+    /// How old the access index may be before the log is asked instead, in seconds.
+    #[serde(default = "default_access_staleness")]
+    pub access_staleness: f64,
     /// What is logged, as `tracing` directives.
     #[serde(default = "default_log")]
     pub log: String,
@@ -78,6 +81,10 @@ fn default_data_dir() -> PathBuf {
 
 fn default_pool_size() -> u32 {
     16
+}
+
+fn default_access_staleness() -> f64 {
+    2.0
 }
 
 fn default_log() -> String {

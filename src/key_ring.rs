@@ -12,6 +12,7 @@ use tenure_aggregates::{ApiKey, ApiKeyId, Time, WorkspaceId};
 use tenure_projections::api_keys;
 use uuid::Uuid;
 
+use crate::access::Access;
 use crate::clock;
 use crate::commands::api_keys::NoteNetwork;
 use crate::reads::Reads;
@@ -37,6 +38,7 @@ pub struct KeyRing {
     reads: Reads,
     /// A key says nothing of its workspace: looking it up crosses tenants.
     projector: PgPool,
+    access: Arc<Access>,
     uses: Mutex<HashMap<(Uuid, Uuid), Use>>,
     /// New networks that are being recorded.
     noting: Arc<Mutex<HashSet<(ApiKeyId, String)>>>,
@@ -55,8 +57,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl KeyRing {
-    pub fn new(store: Store, reads: Reads, projector: PgPool) -> Self {
-        Self { store, reads, projector, uses: Mutex::default(), noting: Arc::default() }
+    pub fn new(store: Store, reads: Reads, projector: PgPool, access: Arc<Access>) -> Self {
+        Self { store, reads, projector, access, uses: Mutex::default(), noting: Arc::default() }
     }
 
     /// The key, if it is one, not revoked, not expired, and used from where it may be.
@@ -80,8 +82,11 @@ impl KeyRing {
         Ok(Some(OpenedKey { id: ApiKeyId(id), workspace: WorkspaceId(workspace), new_network }))
     }
 
-    /// One that this process has just made may not have reached the read models.
+    /// Most are known in memory. One that this process has just made may not have reached the read models.
     async fn find(&self, hash: &str) -> Result<Option<(Uuid, Uuid)>, Failure> {
+        if let Some(held) = self.access.api_keys.find(hash) {
+            return Ok(Some((held.workspace.0, held.id.0)));
+        }
         let known = api_keys::find_by_hash(&self.projector, hash).await.map_err(StoreError::from)?;
         let committed = *self.store.position().borrow();
         if known.is_some() || self.reads.applied() >= committed {

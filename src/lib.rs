@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
+//! - [`access`]: who may do what, from memory
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
@@ -11,6 +12,7 @@
 //!
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod commands;

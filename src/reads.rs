@@ -38,6 +38,11 @@ impl Reads {
         self.begin(workspace, self.store.heads.position(), seen).await
     }
 
+    /// A transaction on a workspace's part of the log itself, which needs no read model.
+    pub async fn log_of(&self, workspace: WorkspaceId) -> Result<TenantTx, Failure> {
+        Ok(TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?)
+    }
+
     /// Waits, bounded, until the read models have come to a position.
     pub async fn wait_for(&self, position: i64) -> Result<(), Failure> {
         let mut applied = self.applied.clone();

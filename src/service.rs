@@ -1,6 +1,7 @@
 //! The running service without its sockets: pools, store, projector, upkeep, and how they stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Feed};
 use crate::clock;
 use crate::commands::upkeep;
 use crate::config::Settings;
@@ -25,6 +27,9 @@ use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
 
+/// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
+const LOADING: Duration = Duration::from_secs(10);
+
 /// Scheme, host and port of a URL, as browsers write it.
 fn origin_of(url: &str) -> Option<String> {
     let origin = url::Url::parse(url).ok()?.origin();
@@ -36,6 +41,7 @@ pub struct Service {
     app: Arc<App>,
     projector: Handle,
     upkeep: JoinHandle<()>,
+    feed: JoinHandle<()>,
     rate_limits: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
@@ -75,24 +81,32 @@ impl Service {
         let size = settings.pool_size;
         let service_pool = pool(database, Role::Service, size);
         let appender_pool = pool(database, Role::Appender, size);
-        let projector_pool = pool(database, Role::Projector, 6);
-        let store = Store::open(appender_pool.clone()).await?;
+        let projector_pool = pool(database, Role::Projector, 8);
+        let bound = Duration::try_from_secs_f64(settings.access_staleness)
+            .context("TENURE_ACCESS_STALENESS is no number of seconds")?;
+        let access = Access::new(bound);
+        let store = Store::open(appender_pool.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
         let projector =
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
         let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
         let stopping = CancellationToken::new();
-        let key_ring = Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone()));
+        let key_ring =
+            Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
         let works = upkeep::Upkeep {
             store: store.clone(),
             projector: projector_pool.clone(),
             key_ring: key_ring.clone(),
         };
         let upkeep = tokio::spawn(works.run(stopping.clone()));
+        let feed =
+            Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
+        access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &master, store.clone());
         let app = Arc::new(App {
             store,
             reads,
+            access,
             keys: Keys::from(&master),
             operator,
             issuers,
@@ -104,11 +118,22 @@ impl Service {
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,
+            public_url: settings.public_url.clone(),
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
         let pools = [service_pool, appender_pool, projector_pool];
-        Ok(Self { app, projector, upkeep, rate_limits, stopping, stop_projector, pools, first_operator_key })
+        Ok(Self {
+            app,
+            projector,
+            upkeep,
+            feed,
+            rate_limits,
+            stopping,
+            stop_projector,
+            pools,
+            first_operator_key,
+        })
     }
 
     pub fn app(&self) -> Arc<App> {
@@ -129,6 +154,7 @@ impl Service {
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.upkeep.await;
+        let _ = self.feed.await;
         let _ = self.rate_limits.await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);

@@ -71,7 +71,12 @@ impl WorkspaceId {
 
 impl MembershipId {
     pub fn of(workspace: WorkspaceId, user: &UserId) -> Self {
-        Self(Uuid::new_v5(&workspace.0, user.as_str().as_bytes()))
+        Self::of_text(workspace, user.as_str())
+    }
+
+    /// For a text that need not be a user's id; then there is no such membership.
+    pub fn of_text(workspace: WorkspaceId, user: &str) -> Self {
+        Self(Uuid::new_v5(&workspace.0, user.as_bytes()))
     }
 }
 

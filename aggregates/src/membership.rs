@@ -98,12 +98,24 @@ pub enum Standing {
     Expired,
 }
 
+impl Standing {
+    /// Of a membership that has not ended.
+    pub fn of(deactivated: bool, expires_at: Option<Time>, now: Time) -> Self {
+        if expires_at.is_some_and(|end| end <= now) {
+            Self::Expired
+        } else if deactivated {
+            Self::Deactivated
+        } else {
+            Self::Active
+        }
+    }
+}
+
 impl Membership {
     pub fn standing(&self, now: Time) -> Standing {
         match self {
-            Self::Active(terms) | Self::Deactivated(terms) if terms.expired(now) => Standing::Expired,
-            Self::Active(_) => Standing::Active,
-            Self::Deactivated(_) => Standing::Deactivated,
+            Self::Active(terms) => Standing::of(false, terms.expires_at, now),
+            Self::Deactivated(terms) => Standing::of(true, terms.expires_at, now),
             Self::Never | Self::Ended => Standing::Absent,
         }
     }
@@ -150,12 +162,6 @@ impl Membership {
             (_, E::MembershipEnded { .. }) => Self::Ended,
             (state, _) => state,
         }
-    }
-}
-
-impl Terms {
-    fn expired(&self, now: Time) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
     }
 }
 

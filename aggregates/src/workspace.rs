@@ -230,6 +230,14 @@ pub enum Status {
 }
 
 impl Status {
+    pub fn of(suspended: bool, archived: bool) -> Self {
+        match (suspended, archived) {
+            (true, _) => Self::Suspended,
+            (false, true) => Self::Archived,
+            (false, false) => Self::Active,
+        }
+    }
+
     /// Whether a permission can be used at all in a workspace of this status, whoever holds it.
     pub fn permits(self, permission: &str) -> bool {
         match self {
@@ -334,11 +342,7 @@ impl Workspace {
 
 impl Details {
     pub fn status(&self) -> Status {
-        match (self.suspension.is_some(), self.archived) {
-            (true, _) => Status::Suspended,
-            (false, true) => Status::Archived,
-            (false, false) => Status::Active,
-        }
+        Status::of(self.suspension.is_some(), self.archived)
     }
 
     fn evolve(mut self, event: WorkspaceEvent) -> Self {

@@ -53,7 +53,7 @@ pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration,
     connection.execute("checkpoint").await.expect("a checkpoint");
     connection.close().await.expect("closed");
     let appender = pool(&database, Role::Appender, 16);
-    let store = Store::open(appender.clone()).await.expect("the log");
+    let store = Store::open(appender.clone(), Arc::new(())).await.expect("the log");
     let user = UserId::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("an id");
     let origin = Arc::new(Origin {
         actor: Some(Actor::User(user)),

@@ -95,6 +95,30 @@ pub async fn list(
     .await
 }
 
+/// Active members with one of these roles, oldest first, after the one named by (`joined_at`, `user_id`).
+pub async fn active_holders(
+    tx: &mut TenantTx,
+    roles: &[String],
+    after: Option<(Time, &str)>,
+    limit: i64,
+    now: Time,
+) -> Result<Vec<Member>, sqlx::Error> {
+    let (joined_at, user_id) = after.unzip();
+    members!(
+        r#"where role = any($3) and "status!" = 'active'
+             and ($4::timestamptz is null or (joined_at, user_id) > ($4, $5::text))
+           order by joined_at, user_id limit $6"#,
+        tx,
+        now,
+        roles,
+        joined_at,
+        user_id,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
 /// What one user may read here, and whether the workspace still is what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts, as the tables hold them")]

@@ -192,7 +192,7 @@ impl Event {
 }
 
 /// Whose membership an event speaks of.
-pub(crate) fn member(event: &MembershipEvent) -> &UserId {
+pub fn member(event: &MembershipEvent) -> &UserId {
     use MembershipEvent as E;
     match event {
         E::MembershipStarted { user_id, .. }

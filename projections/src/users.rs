@@ -58,6 +58,24 @@ pub async fn stuck_in_erasure(
     .await
 }
 
+/// The workspaces of the user whose personal workspace the transaction names, by id, after one of them.
+pub async fn workspace_ids_of(
+    tx: &mut TenantTx,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        "select member_of from user_workspaces
+         where workspace_id = $1 and ($2::uuid is null or member_of > $2) order by member_of limit $3",
+        workspace,
+        after,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
 /// A line of the switcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwitcherRow {

@@ -44,6 +44,9 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     if stopping {
         reasons.push("the service is shutting down".to_owned());
     }
+    if app.access.is_loading() {
+        reasons.push("the access index is not loaded yet".to_owned());
+    }
     if snapshot.lag > TOLERABLE_LAG {
         reasons.push(format!("the read models are {} events behind", snapshot.lag));
     }
@@ -53,7 +56,7 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     if let (Some(error), true) = (&snapshot.last_error, database) {
         reasons.push(format!("the read models cannot be moved on: {error}"));
     }
-    let degraded = snapshot.parked > 0 || !snapshot.outdated.is_empty();
+    let degraded = snapshot.parked > 0 || !snapshot.outdated.is_empty() || !app.access.is_fresh();
     let status = match (reasons.is_empty(), degraded) {
         (false, _) => "unavailable",
         (true, true) => "degraded",
@@ -67,6 +70,10 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
             "lag": snapshot.lag,
             "parked": snapshot.parked,
             "outdated": snapshot.outdated,
+        },
+        "access": {
+            "position": app.access.position(),
+            "age_seconds": app.access.age().map(|age| age.as_secs_f64()),
         },
         "append_queue": app.store.queue_depth(),
     });

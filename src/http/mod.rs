@@ -4,12 +4,14 @@
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
 //!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
 //!   request shapes and handlers
+//! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`rate_limits`]: how often some routes may be asked
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
+pub mod access;
 pub mod act;
 pub mod api_keys;
 pub mod audit_log;
@@ -43,6 +45,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
@@ -60,6 +63,7 @@ use rate_limits::RateLimits;
 pub struct App {
     pub store: Store,
     pub reads: Reads,
+    pub access: Arc<Access>,
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
@@ -74,15 +78,21 @@ pub struct App {
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
     pub metrics: Option<PrometheusHandle>,
+    /// Where the product's users reach this service, if it was told.
+    pub public_url: Option<String>,
     pub stopping: CancellationToken,
 }
 
-/// Every route, in its envelope.
+/// Every route, in its envelope; before it, the one question that is asked most.
 pub fn router(app: Arc<App>) -> Router {
+    access::fast::Fast::before(whole(app.clone()), app)
+}
+
+fn whole(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let trusted_proxies = app.trusted_proxies.clone();
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
     let routes = Router::new().merge(routes.layer(limited)).merge(health::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
-    with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_v7) })
+    with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

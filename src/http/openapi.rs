@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness, roles,
-    session, users, workspaces,
+    access, api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness,
+    roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,7 @@ use super::{
         (name = "roles", description = "What a role allows, and what there is to be allowed"),
         (name = "api keys", description = "Keys of a workspace, for programs"),
         (name = "session", description = "Signing in, and switching workspaces"),
+        (name = "access", description = "May this user do this here? AuthZEN 1.0"),
         (name = "audit", description = "What was done, and the history itself"),
     )
 )]
@@ -68,4 +69,5 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(jwks::routes())
         .merge(audit_log::routes())
         .merge(events::routes())
+        .merge(access::routes())
 }

@@ -185,7 +185,7 @@ async fn ended(shutdown: &mut watch::Receiver<bool>) {
 }
 
 /// Other processes' appends. Only a hint: whoever misses one polls.
-async fn listen(pool: &PgPool, heard: &Notify) {
+pub(crate) async fn listen(pool: &PgPool, heard: &Notify) {
     loop {
         let attempt = async {
             let mut listener = PgListener::connect_with(pool).await?;

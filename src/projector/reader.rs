@@ -9,7 +9,7 @@ pub const BATCH: i64 = 5_000;
 
 /// A stretch of the log without a hole.
 #[derive(Debug)]
-pub(super) struct Stretch {
+pub(crate) struct Stretch {
     pub events: Vec<Recorded>,
     pub undecodable: Vec<Undecodable>,
     /// The last position of the stretch; where it began, if it is empty.
@@ -27,25 +27,45 @@ pub struct Hole {
     pub next: Option<i64>,
 }
 
-pub(super) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+pub(crate) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(conn).await
 }
 
 pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch, sqlx::Error> {
     // Before the events, so that all up to here must be seen.
     let head = head(&mut *conn).await?;
+    let mut stretch = Stretch { head, ..range(&mut *conn, after, after + BATCH).await? };
+    if stretch.end == after && stretch.hole.is_none() && head > after {
+        let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
+            .fetch_one(conn)
+            .await?;
+        // It may have come between the two looks.
+        if next != Some(after + 1) {
+            stretch.hole = Some(Hole { after, next });
+        }
+    }
+    Ok(stretch)
+}
+
+/// The events after a position, up to another at most, as far as there is no hole; the head is not looked at.
+pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Result<Stretch, sqlx::Error> {
     let rows = sqlx::query_as!(
         Logged,
         r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                   event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
            from events where position > $1 and position <= $2 order by position"#,
         after,
-        after + BATCH
+        to
     )
     .fetch_all(&mut *conn)
     .await?;
-    let mut stretch =
-        Stretch { events: Vec::with_capacity(rows.len()), undecodable: vec![], end: after, head, hole: None };
+    let mut stretch = Stretch {
+        events: Vec::with_capacity(rows.len()),
+        undecodable: vec![],
+        end: after,
+        head: after,
+        hole: None,
+    };
     for row in rows {
         if row.position != stretch.end + 1 {
             stretch.hole = Some(Hole { after: stretch.end, next: Some(row.position) });
@@ -55,15 +75,6 @@ pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch,
         match row.decode() {
             Ok(event) => stretch.events.push(event),
             Err(undecodable) => stretch.undecodable.push(undecodable),
-        }
-    }
-    if stretch.end == after && stretch.hole.is_none() && head > after {
-        let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
-            .fetch_one(conn)
-            .await?;
-        // It may have come between the two looks.
-        if next != Some(after + 1) {
-            stretch.hole = Some(Hole { after, next });
         }
     }
     Ok(stretch)

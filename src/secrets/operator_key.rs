@@ -47,8 +47,7 @@ impl OperatorKey {
     }
 
     fn new(text: String) -> Self {
-        let digest = Sha256::digest(text.as_bytes()).into();
-        Self { text, digest }
+        Self { digest: digest(&text), text }
     }
 
     /// Spaces at the ends would be lost on the way through a header or a file.
@@ -98,14 +97,21 @@ impl OperatorKey {
 
     /// Whether this is the key. Digests are compared, in constant time, so that not even the length shows.
     pub fn matches(&self, presented: &str) -> bool {
-        let presented: [u8; 32] = Sha256::digest(presented.as_bytes()).into();
-        self.digest.ct_eq(&presented).into()
+        self.matches_digest(&digest(presented))
+    }
+
+    fn matches_digest(&self, presented: &[u8; 32]) -> bool {
+        self.digest.ct_eq(presented).into()
     }
 
     /// The key in clear, for `tenure operator-key` alone.
     pub fn reveal(&self) -> &str {
         &self.text
     }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 impl fmt::Debug for OperatorKey {
@@ -160,6 +166,8 @@ impl OperatorKeyFile {
             Source::Preset(key) => return key.matches(presented),
             Source::File { path, held } => (path, held),
         };
+        // Before the lock, which all requests share.
+        let presented = digest(presented);
         // A poisoned lock guards nothing half-done here: fields are assigned whole.
         let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
         // The distance, not the difference: a clock set back must not stop us looking.
@@ -167,7 +175,7 @@ impl OperatorKeyFile {
             held.look(path);
             held.looked_at = now;
         }
-        held.key.as_ref().is_some_and(|key| key.matches(presented))
+        held.key.as_ref().is_some_and(|key| key.matches_digest(&presented))
     }
 }
 

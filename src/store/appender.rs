@@ -18,6 +18,7 @@ use super::error::{Failure, StoreError};
 use super::heads::{CachedState, Heads};
 use super::idempotency::RequestKey;
 use super::stream::StreamKey;
+use super::watcher::Watcher;
 
 /// How many units may wait; one more is turned away at once.
 const QUEUE: usize = 8192;
@@ -102,6 +103,11 @@ impl Append {
         self.reads.iter().find(|(other, _)| other == key).map(|(_, sequence)| *sequence)
     }
 
+    /// How many positions the events take.
+    pub fn length(&self) -> i64 {
+        i64::try_from(self.events.len()).unwrap_or(i64::MAX)
+    }
+
     /// The sum of this unit's counter moves in a workspace.
     pub fn moved(&self, workspace: Uuid) -> CounterMove {
         let mut sum = CounterMove { workspace, ..CounterMove::default() };
@@ -130,7 +136,11 @@ pub struct Appender {
 
 impl Appender {
     /// Its own thread and runtime: what handlers do with the processor does not hold up a batch that is due.
-    pub(super) async fn spawn(options: PgConnectOptions, heads: Arc<Heads>) -> Result<Self, StoreError> {
+    pub(super) async fn spawn(
+        options: PgConnectOptions,
+        heads: Arc<Heads>,
+        watcher: Arc<dyn Watcher>,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
         let (alive, ended) = watch::channel(());
@@ -148,7 +158,7 @@ impl Appender {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(()));
-                Writer { queue, connection, heads, closing: token }.run().await;
+                Writer { queue, connection, heads, watcher, closing: token }.run().await;
             });
             drop(alive);
         });
@@ -193,6 +203,7 @@ struct Writer {
     queue: mpsc::Receiver<Job>,
     connection: Connection,
     heads: Arc<Heads>,
+    watcher: Arc<dyn Watcher>,
     closing: CancellationToken,
 }
 
@@ -254,7 +265,7 @@ impl Writer {
                 #[allow(clippy::cast_precision_loss, reason = "a batch is small")]
                 metrics::histogram!("tenure_append_batch_events").record(plan.events as f64);
                 self.connection.moved(&plan);
-                plan.settle(&self.heads)
+                plan.settle(&self.heads, &*self.watcher)
             }
             Sent::Raced => {
                 metrics::counter!("tenure_append_races_total").increment(1);

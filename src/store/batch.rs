@@ -12,6 +12,7 @@ use super::heads::{Heads, Inner, WorkspaceHead};
 use super::idempotency::KeyScope;
 use super::stream::StreamKey;
 use super::unit_of_work::restamp;
+use super::watcher::Watcher;
 
 /// Why a unit is not in the batch.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Plan {
                 Err(verdict) => plan.rejected.push((job, verdict)),
                 Ok(workspace_seqs) => {
                     let offset = plan.events;
-                    plan.events += i64::try_from(job.append.events.len()).unwrap_or(i64::MAX);
+                    plan.events += job.append.length();
                     // Time never runs backwards in the log.
                     plan.recorded_at = plan.recorded_at.max(job.append.now);
                     plan.accepted.push(Accepted {
@@ -99,14 +100,19 @@ impl Plan {
         plan
     }
 
-    /// The batch is in the log: remembers it and answers everybody. Returns who has to be planned again.
-    pub(super) fn settle(self, heads: &Heads) -> Vec<Job> {
+    /// The batch is in the log: remembers it, tells the watcher and answers everybody. Returns who has to be planned
+    /// again.
+    pub(super) fn settle(self, heads: &Heads, watcher: &dyn Watcher) -> Vec<Job> {
+        for unit in &self.accepted {
+            let (after, append) = (self.base + unit.offset, &unit.job.append);
+            watcher.committed(after, after + append.length(), &append.states);
+        }
         let mut replies = Vec::with_capacity(self.accepted.len());
         let mut inner = heads.lock();
         for unit in self.accepted {
             let Accepted { job: Job { append, reply, queued }, recorded_at, offset, .. } = unit;
             let restamped = recorded_at != append.now;
-            let last = self.base + offset + i64::try_from(append.events.len()).unwrap_or(0);
+            let last = self.base + offset + append.length();
             let mut states = append.states;
             for (event, position) in append.events.into_iter().zip(self.base + offset + 1..) {
                 let state = states

@@ -7,6 +7,7 @@
 //! - [`heads`]: what this process knows of streams and workspaces, exact as long as the fence holds
 //! - [`loader`]: stock `PostgresEventRepository`, wrapped so that no stream of another workspace is taken
 //! - [`idempotency`]: keys of requests and the answers kept for them
+//! - [`watcher`]: who is told of this process's commits before their answers go out
 //! - [`origin`]: who caused an event, and through what
 //! - [`retry`]: a command again and again against fresh state, until it is accepted or refused
 
@@ -22,6 +23,7 @@ pub mod retry;
 mod statement;
 pub mod stream;
 pub mod unit_of_work;
+pub mod watcher;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ use heads::Heads;
 use loader::Loader;
 pub use origin::Origin;
 pub use unit_of_work::{Committed, UnitOfWork};
+pub use watcher::Watcher;
 
 /// The log as the commands see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,10 +49,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the log over with a new epoch and starts the appender. `pool` logs in as the appender's role.
-    pub async fn open(pool: PgPool) -> Result<Self, StoreError> {
+    /// Takes the log over with a new epoch and starts the appender. `pool` logs in as the appender's role; `watcher`
+    /// is told of every commit before it is answered.
+    pub async fn open(pool: PgPool, watcher: Arc<dyn Watcher>) -> Result<Self, StoreError> {
         let heads = Arc::new(Heads::new());
-        let appender = Appender::spawn(pool.connect_options().as_ref().clone(), heads.clone()).await?;
+        let appender =
+            Appender::spawn(pool.connect_options().as_ref().clone(), heads.clone(), watcher).await?;
         Ok(Self { appender, heads, loader: Loader::new(pool.clone()), pool, queues: Arc::default() })
     }
 

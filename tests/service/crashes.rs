@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::support::TestService;
 use crate::support::invariants::{caught_up, log_is_whole, read_models_are_the_fold, rows, same};
-use crate::support::process::{Place, Serving};
+use crate::support::process::{Place, Serving, Stopped};
 use crate::support::service::{Answer, OPERATOR_KEY};
 
 /// Clients who never give up: each command is sent again, with the same key, until it is answered for good.
@@ -352,30 +352,6 @@ async fn postgresql_stands_still_for_a_while() {
     drop(stopped);
     let acknowledged = load.ends().await;
     all_is_there_once(&place.database().await, &acknowledged).await;
-}
-
-/// Processes that are stopped until this is dropped.
-struct Stopped(Vec<nix::unistd::Pid>);
-
-impl Stopped {
-    fn all(place: &Place) -> Self {
-        let mut all = place.postgres();
-        // The postmaster first: nobody is born meanwhile.
-        kill(all[0], Signal::SIGSTOP).unwrap();
-        all = place.postgres();
-        for pid in &all[1..] {
-            let _ = kill(*pid, Signal::SIGSTOP);
-        }
-        Self(all)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            let _ = kill(*pid, Signal::SIGCONT);
-        }
-    }
 }
 
 #[tokio::test]

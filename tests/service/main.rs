@@ -19,6 +19,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod access;
 mod api_keys;
 mod audit;
 mod bad_input;

@@ -78,6 +78,14 @@ where
     fields::read(document, raw.len(), nuls).map_err(Problem::invalid)
 }
 
+/// Reads a part of a document by itself, as strictly as a whole one. `size` is how long that part was, about.
+pub fn read_value<T>(part: serde_json::Value, size: usize) -> Result<T, Vec<FieldError>>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    fields::read(part, size, Vec::new())
+}
+
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let unsupported =
         |detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);

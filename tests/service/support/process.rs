@@ -281,3 +281,27 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> std::t
         }
     })
 }
+
+/// Processes that are stopped until this is dropped.
+pub struct Stopped(Vec<Pid>);
+
+impl Stopped {
+    pub fn all(place: &Place) -> Self {
+        let mut all = place.postgres();
+        // The postmaster first: nobody is born meanwhile.
+        kill(all[0], Signal::SIGSTOP).unwrap();
+        all = place.postgres();
+        for pid in &all[1..] {
+            let _ = kill(*pid, Signal::SIGSTOP);
+        }
+        Self(all)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ = kill(*pid, Signal::SIGCONT);
+        }
+    }
+}

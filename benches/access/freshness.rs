@@ -1,0 +1,85 @@
+//! How long after a removal's answer another service on the same database still says yes; and how long it takes to say
+//! no to whoever brings the position along.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::servers::{self, OPERATOR_KEY, Tenure};
+
+const REMOVALS: usize = 100;
+
+pub async fn measure(database: &PgConnectOptions, here: &Tenure) -> Vec<String> {
+    let there = servers::tenure(database).await;
+    let client = Client::new();
+    let workspace = prepare(&client, here).await;
+    let (mut plainly, mut with_position) = (Vec::new(), Vec::new());
+    for n in 0..REMOVALS {
+        put(&client, here, &workspace).await;
+        while !asks(&client, &there, &workspace, None).await {}
+        let removed =
+            client.delete(member(here, &workspace)).bearer_auth(OPERATOR_KEY).send().await.expect("removed");
+        let position = removed.headers()["tenure-position"].to_str().expect("a number").to_owned();
+        let since = Instant::now();
+        if n % 2 == 0 {
+            while asks(&client, &there, &workspace, None).await {}
+            plainly.push(since.elapsed());
+        } else {
+            assert!(!asks(&client, &there, &workspace, Some(&position)).await, "it was removed");
+            with_position.push(since.elapsed());
+        }
+    }
+    there.stop().await;
+    vec![
+        line("a removal counts in another service after, ms (median, p99)", plainly),
+        line("with its position, the first answer is no, after ms (median, p99)", with_position),
+    ]
+}
+
+fn line(what: &str, mut times: Vec<Duration>) -> String {
+    times.sort();
+    let ms = |at: usize| times[at.min(times.len() - 1)].as_secs_f64() * 1000.0;
+    format!("| {what} | {:.1}, {:.1} |", ms(times.len() / 2), ms(times.len() * 99 / 100))
+}
+
+async fn prepare(client: &Client, here: &Tenure) -> String {
+    for user in ["ada", "carol"] {
+        let url = format!("http://{}/v1/users/{user}", here.address);
+        good(client.put(url).json(&json!({"name": user}))).await;
+    }
+    let url = format!("http://{}/v1/workspaces", here.address);
+    let created =
+        good(client.post(url).header("Tenure-Actor", "ada").json(&json!({"name": "Freshness"}))).await;
+    created["id"].as_str().expect("an id").to_owned()
+}
+
+async fn put(client: &Client, here: &Tenure, workspace: &str) {
+    good(client.put(member(here, workspace)).json(&json!({"role": "member"}))).await;
+}
+
+fn member(here: &Tenure, workspace: &str) -> String {
+    format!("http://{}/v1/workspaces/{workspace}/members/carol", here.address)
+}
+
+async fn asks(client: &Client, there: &Tenure, workspace: &str, seen: Option<&str>) -> bool {
+    let question = json!({
+        "subject": {"type": "user", "id": "carol"},
+        "action": {"name": "workspace:read"},
+        "resource": {"type": "workspace", "id": workspace},
+    });
+    let request = client.post(format!("http://{}/access/v1/evaluation", there.address)).json(&question);
+    let request = match seen {
+        Some(position) => request.header("Tenure-Position", position),
+        None => request,
+    };
+    good(request).await["decision"] == true
+}
+
+async fn good(request: RequestBuilder) -> Value {
+    let answer = request.bearer_auth(OPERATOR_KEY).send().await.expect("an answer");
+    let (status, text) = (answer.status(), answer.text().await.expect("text"));
+    assert!(status.is_success(), "{status} {text}");
+    serde_json::from_str(&text).unwrap_or_default()
+}

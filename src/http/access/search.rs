@@ -1,0 +1,228 @@
+//! `/access/v1/search/…`: who may do this here, where somebody may do this, and what somebody may do here.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use garde::Validate;
+use serde::Deserialize;
+use tenure_aggregates::{PermissionName, Role, Time, UserId, WorkspaceId};
+use tenure_projections::{members, users};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::ask::Ask;
+use super::entities::{Action, Asked, Context, Entity, Sought, USER, WORKSPACE};
+use super::page::{Found, Page, PageRequest};
+use crate::access::log::Loaded;
+use crate::http::App;
+use crate::http::base::problem::{Problem, ProblemBody};
+use crate::store::StoreError;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(subjects)).routes(routes!(resources)).routes(routes!(actions))
+}
+
+/// Who may do this here?
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+struct SubjectSearch {
+    #[garde(dive)]
+    subject: Sought,
+    #[garde(dive)]
+    action: Action,
+    #[garde(dive)]
+    resource: Entity,
+    #[serde(default)]
+    #[garde(dive)]
+    context: Option<Context>,
+    #[serde(default)]
+    #[garde(dive)]
+    page: Option<PageRequest>,
+}
+
+/// Where may this user do this?
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+struct ResourceSearch {
+    #[garde(dive)]
+    subject: Entity,
+    #[garde(dive)]
+    action: Action,
+    #[garde(dive)]
+    resource: Sought,
+    #[serde(default)]
+    #[garde(dive)]
+    context: Option<Context>,
+    #[serde(default)]
+    #[garde(dive)]
+    page: Option<PageRequest>,
+}
+
+/// What may this user do here?
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+struct ActionSearch {
+    #[garde(dive)]
+    subject: Entity,
+    #[garde(dive)]
+    resource: Entity,
+    #[serde(default)]
+    #[garde(dive)]
+    context: Option<Context>,
+    #[serde(default)]
+    #[garde(dive)]
+    page: Option<PageRequest>,
+}
+
+/// Where a page of members goes on.
+type MemberKey = (Time, String);
+
+/// Who may do this here? (AuthZEN 1.0, Subject Search)
+#[utoipa::path(
+    post, path = "/access/v1/search/subject", tag = "access", request_body = SubjectSearch,
+    responses((status = 200, body = Found<Entity>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn subjects(ask: Ask, asked: Asked<SubjectSearch>) -> Result<Response, Problem> {
+    let SubjectSearch { subject, action, resource, context, page } = asked.value;
+    only_now(context.as_ref())?;
+    let search = ["subject", &subject.kind, &action.name, &resource.kind, &resource.id];
+    let page = Page::<MemberKey>::of(&ask.app, &search, page.as_ref())?;
+    let workspace = resource.as_workspace().filter(|_| subject.kind == USER).map(WorkspaceId);
+    let Some(workspace) = workspace else { return nobody(&ask, page) };
+    if !ask.may_see_members(workspace).await? {
+        let own = ask.own_alone(workspace, &action.name).await?;
+        return Ok(Json(page.found(&ask.app, own, None)?).into_response());
+    }
+    let roles = ask.roles_that_may(workspace, &action.name).await?;
+    if roles.is_empty() {
+        return nobody(&ask, page);
+    }
+    let after = page.after.as_ref().map(|(joined_at, user)| (*joined_at, user.as_str()));
+    let mut tx = ask.app.reads.workspace(workspace, ask.seen).await?;
+    let rows = members::active_holders(&mut tx, &roles, after, one_more(page.limit), ask.now).await;
+    let mut rows = rows.map_err(StoreError::from)?;
+    let more = rows.len() > page.limit;
+    rows.truncate(page.limit);
+    let more = rows.last().filter(|_| more).map(|last| (last.joined_at, last.user_id.clone()));
+    let results = rows.into_iter().map(|row| Entity::user(row.user_id)).collect();
+    Ok(Json(page.found(&ask.app, results, more)?).into_response())
+}
+
+/// Where may this user do this? (AuthZEN 1.0, Resource Search)
+#[utoipa::path(
+    post, path = "/access/v1/search/resource", tag = "access", request_body = ResourceSearch,
+    responses((status = 200, body = Found<Entity>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, Problem> {
+    let ResourceSearch { subject, action, resource, context, page } = asked.value;
+    only_now(context.as_ref())?;
+    let search = ["resource", &subject.kind, &subject.id, &action.name, &resource.kind];
+    let page = Page::<Uuid>::of(&ask.app, &search, page.as_ref())?;
+    let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER && resource.kind == WORKSPACE);
+    let Some(user) = user else { return nobody(&ask, page) };
+    let mut rows = ask.places(&user, page.after, one_more(page.limit)).await?;
+    let more = rows.len() > page.limit;
+    rows.truncate(page.limit);
+    let more = rows.last().copied().filter(|_| more);
+    let mut results = Vec::new();
+    for id in rows {
+        let workspace = WorkspaceId(id);
+        if ask.check(workspace, user.as_str(), &action.name).await?.allows()
+            && ask.may_ask_about(workspace, user.as_str()).await?
+        {
+            results.push(Entity::workspace(id));
+        }
+    }
+    Ok(Json(page.found(&ask.app, results, more)?).into_response())
+}
+
+/// What may this user do here? (AuthZEN 1.0, Action Search)
+#[utoipa::path(
+    post, path = "/access/v1/search/action", tag = "access", request_body = ActionSearch,
+    responses((status = 200, body = Found<Action>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
+)]
+async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Problem> {
+    let ActionSearch { subject, resource, context, page } = asked.value;
+    let past = ask.past(context.as_ref()).await?;
+    let moment = serde_json::to_string(&context.and_then(|context| context.as_of)).unwrap_or_default();
+    let search = ["action", &subject.kind, &subject.id, &resource.kind, &resource.id, &moment];
+    let page = Page::<String>::of(&ask.app, &search, page.as_ref())?;
+    let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER);
+    let (Some(user), Some(workspace)) = (user, resource.as_workspace().map(WorkspaceId)) else {
+        return nobody(&ask, page);
+    };
+    if !ask.may_ask_about(workspace, user.as_str()).await? {
+        return nobody(&ask, page);
+    }
+    let streams = ask.streams(workspace, &user, past.as_ref()).await?;
+    let now = past.map_or(ask.now, |past| past.now);
+    let mut names: Vec<_> = streams.permissions(&user, now);
+    names.sort();
+    let after = page.after.as_deref().unwrap_or_default();
+    let mut names: Vec<_> = names.iter().map(PermissionName::as_str).filter(|name| *name > after).collect();
+    let more = names.len() > page.limit;
+    names.truncate(page.limit);
+    let more = names.last().filter(|_| more).map(|last| (*last).to_owned());
+    let results = names.into_iter().map(Action::named).collect();
+    Ok(Json(page.found(&ask.app, results, more)?).into_response())
+}
+
+impl Ask {
+    /// Of everybody there, a caller may always see themselves.
+    async fn own_alone(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<Entity>, Problem> {
+        let Some(user) = self.user() else { return Ok(vec![]) };
+        let found = self.may_ask_about(workspace, user.as_str()).await?
+            && self.check(workspace, user.as_str(), permission).await?.allows();
+        Ok(if found { vec![Entity::user(user.to_string())] } else { vec![] })
+    }
+
+    /// Where somebody may be found by this caller: where they belong, or, asked by another user or a key, where that one
+    /// does; so that not even the number of pages tells of other places. By id, after one of them.
+    async fn places(&self, subject: &UserId, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Problem> {
+        if let Some(own) = self.bound_to() {
+            return Ok(if after.is_none() { vec![own.0] } else { vec![] });
+        }
+        let listed = WorkspaceId::personal(self.user().unwrap_or(subject));
+        let mut tx = self.app.reads.personal(listed, self.seen).await?;
+        let ids = users::workspace_ids_of(&mut tx, after, limit).await.map_err(StoreError::from)?;
+        // Each is decided on its own; the transaction would only hold a connection meanwhile.
+        tx.close().await.map_err(StoreError::from)?;
+        Ok(ids)
+    }
+
+    /// The roles of a workspace that allow this there as it stands.
+    async fn roles_that_may(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<String>, Problem> {
+        let Ok(permission) = PermissionName::parse(permission) else { return Ok(vec![]) };
+        let streams: Loaded = self.log.shared(workspace).await?;
+        let Ok(details) = streams.workspace.living() else { return Ok(vec![]) };
+        if !details.status().permits(permission.as_str()) {
+            return Ok(vec![]);
+        }
+        let roles = Role::BUILT_IN.into_iter().chain(details.roles.keys().cloned().map(Role::Custom));
+        let allows = |role: &Role| {
+            streams.workspace.rights_of(role, &streams.catalogue).allows_name(&permission, &streams.catalogue)
+        };
+        Ok(roles.filter(allows).map(|role| role.to_string()).collect())
+    }
+}
+
+/// Nothing is found where there is nothing the caller may see.
+fn nobody<K>(ask: &Ask, page: Page<K>) -> Result<Response, Problem>
+where
+    K: serde::Serialize + serde::de::DeserializeOwned,
+{
+    Ok(Json(page.found(&ask.app, Vec::<Entity>::new(), None)?).into_response())
+}
+
+/// Who is a member is read where it stands now.
+fn only_now(context: Option<&Context>) -> Result<(), Problem> {
+    if context.is_none_or(|context| context.as_of.is_none()) {
+        return Ok(());
+    }
+    let detail = "this search knows only the present; ask for single decisions about the past";
+    Err(Problem::invalid_field("/context/as_of", "unsupported", detail))
+}
+
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit + 1).unwrap_or(i64::MAX)
+}
