@@ -72,8 +72,7 @@ impl KeyRing {
             return Ok(None);
         }
         let hash = api_key::hash(key);
-        let Some((workspace, id)) = self.find(&hash).await? else { return Ok(None) };
-        let state = self.store.loader().load::<ApiKey>(&id.to_string()).await?.state;
+        let Some((workspace, id, state)) = self.find(&hash).await? else { return Ok(None) };
         let Some(terms) = state.terms().filter(|terms| is_good(terms, &hash, from, now)) else {
             return Ok(None);
         };
@@ -82,11 +81,18 @@ impl KeyRing {
         Ok(Some(OpenedKey { id: ApiKeyId(id), workspace: WorkspaceId(workspace), new_network }))
     }
 
-    /// Most are known in memory. One that this process has just made may not have reached the read models.
-    async fn find(&self, hash: &str) -> Result<Option<(Uuid, Uuid)>, Failure> {
-        if let Some(held) = self.access.api_keys.find(hash) {
-            return Ok(Some((held.workspace.0, held.id.0)));
+    /// From memory, as long as that is fresh; a command looks at the key once more, at its commit.
+    async fn find(&self, hash: &str) -> Result<Option<(Uuid, Uuid, Arc<ApiKey>)>, Failure> {
+        if let Some(held) = self.access.held_key(hash) {
+            return Ok(Some((held.workspace.0, held.id.0, held.key)));
         }
+        let Some((workspace, id)) = self.look_up(hash).await? else { return Ok(None) };
+        let state = self.store.loader().load::<ApiKey>(&id.to_string()).await?.state;
+        Ok(Some((workspace, id, state)))
+    }
+
+    /// One that this process has just made may not have reached the read models.
+    async fn look_up(&self, hash: &str) -> Result<Option<(Uuid, Uuid)>, Failure> {
         let known = api_keys::find_by_hash(&self.projector, hash).await.map_err(StoreError::from)?;
         let committed = *self.store.position().borrow();
         if known.is_some() || self.reads.applied() >= committed {

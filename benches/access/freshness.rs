@@ -1,18 +1,17 @@
-//! How long after a removal's answer another service on the same database still says yes; and how long it takes to say
+//! How long after a removal's answer another process on the same database still says yes; and how long it takes to say
 //! no to whoever brings the position along.
 
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnectOptions;
 
-use crate::servers::{self, OPERATOR_KEY, Tenure};
+use crate::servers::{self, OPERATOR_KEY, Process, Tenure};
 
 const REMOVALS: usize = 100;
 
-pub async fn measure(database: &PgConnectOptions, here: &Tenure) -> Vec<String> {
-    let there = servers::tenure(database).await;
+pub async fn measure(database_url: &str, here: &Tenure) -> Vec<String> {
+    let there = servers::process(database_url);
     let client = Client::new();
     let workspace = prepare(&client, here).await;
     let (mut plainly, mut with_position) = (Vec::new(), Vec::new());
@@ -31,9 +30,9 @@ pub async fn measure(database: &PgConnectOptions, here: &Tenure) -> Vec<String> 
             with_position.push(since.elapsed());
         }
     }
-    there.stop().await;
+    there.stop();
     vec![
-        line("a removal counts in another service after, ms (median, p99)", plainly),
+        line("a removal counts in another process after, ms (median, p99)", plainly),
         line("with its position, the first answer is no, after ms (median, p99)", with_position),
     ]
 }
@@ -63,7 +62,7 @@ fn member(here: &Tenure, workspace: &str) -> String {
     format!("http://{}/v1/workspaces/{workspace}/members/carol", here.address)
 }
 
-async fn asks(client: &Client, there: &Tenure, workspace: &str, seen: Option<&str>) -> bool {
+async fn asks(client: &Client, there: &Process, workspace: &str, seen: Option<&str>) -> bool {
     let question = json!({
         "subject": {"type": "user", "id": "carol"},
         "action": {"name": "workspace:read"},

@@ -6,7 +6,7 @@
 //! it; axum with `Json` in and out and nothing behind it; and the same with one prepared look-up per check on a pool of
 //! 16. The load comes from a process of its own (`drive.rs`), 64 connections on one thread, half of the questions about
 //! members. Rounds are interleaved, every second one in reverse; the table shows medians and ratios. Then: how much
-//! memory a membership takes, how long loading took, and how long a removal takes to count in another service.
+//! memory a membership takes, how long loading took, and how long a removal takes to count in another process.
 
 #![allow(
     clippy::expect_used,
@@ -126,7 +126,7 @@ async fn run(plan: Plan) {
         loaded.as_secs_f64()
     );
     println!("| bytes per membership, all told | {} |", memory::run(&plan).await);
-    for line in freshness::measure(&database, &tenure).await {
+    for line in freshness::measure(&server.url("bench"), &tenure).await {
         println!("{line}");
     }
     tenure.stop().await;

@@ -1,5 +1,7 @@
 //! The three servers, each on a port of its own on loopback.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -67,6 +69,39 @@ impl Tenure {
     pub async fn stop(self) {
         self.service.stop().await;
         self.server.await.expect("served").expect("to the end");
+    }
+}
+
+/// A Tenure in a process of its own, as `tenure serve` runs it.
+pub struct Process {
+    pub address: String,
+    child: Child,
+    _data_dir: tempfile::TempDir,
+}
+
+/// Starts one on the database; it has told where it serves once its index answers.
+pub fn process(database_url: &str) -> Process {
+    let data_dir = tempfile::tempdir().expect("a directory");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--database-url", database_url, "--data-dir"])
+        .arg(data_dir.path())
+        .env("TENURE_OPERATOR_KEY", OPERATOR_KEY)
+        .env("TENURE_LOG", "warn")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let told = lines.next().expect("a first line").expect("readable");
+    let address = told.rsplit("http://").next().expect("an address").to_owned();
+    // What else it says must not fill the pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Process { address, child, _data_dir: data_dir }
+}
+
+impl Process {
+    pub fn stop(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
     }
 }
 

@@ -319,6 +319,12 @@ impl Index {
         Some(decide(&facts, known.named(question.permission)))
     }
 
+    /// Whether the workspace lives, and nothing about it has to be asked of the log.
+    pub fn knows(&self, id: WorkspaceId) -> bool {
+        let place = self.workspaces.get(&place_key(id));
+        place.is_some_and(|(place, _)| matches!(place.standing, Living::Is(_)))
+    }
+
     pub fn catalogue(&self) -> Arc<Known> {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

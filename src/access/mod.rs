@@ -117,6 +117,12 @@ impl Access {
         self.age().is_some_and(|age| age <= self.bound)
     }
 
+    /// The key with a secret of this hash, if what is known of it may be believed.
+    pub fn held_key(&self, hash: &str) -> Option<api_keys::Held> {
+        let held = self.api_keys.find(hash).filter(|_| self.is_fresh())?;
+        self.index.knows(held.workspace).then_some(held)
+    }
+
     /// Who may answer for somebody who has seen the log up to `seen`: the index, if need be after a moment.
     pub async fn source_for(&self, seen: Option<i64>) -> Source {
         if !self.is_fresh() {

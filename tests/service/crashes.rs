@@ -269,12 +269,7 @@ async fn postgresql_is_killed_under_load() {
     all_is_there_once(&place.database().await, &acknowledged).await;
 }
 
-/// Waits until the service says that it is not ready, and then that it is again.
-async fn recovers(serving: &Serving) {
-    becomes(serving, StatusCode::SERVICE_UNAVAILABLE).await;
-    becomes(serving, StatusCode::OK).await;
-}
-
+/// Waits until `/readyz` says so.
 async fn becomes(serving: &Serving, expected: StatusCode) {
     let started = Instant::now();
     while serving.request("", Method::GET, "/readyz").send().await.unwrap().status() != expected {
