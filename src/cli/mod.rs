@@ -44,7 +44,7 @@ Examples:
   TENURE_RATE_LIMITS='token=30/100, code=10/50' TENURE_TRUSTED_PROXIES=10.0.0.0/8 tenure serve
 
 Rate limits are requests per minute with one credential / from one address (IPv6: /64), on the
-routes of a class: token (60/300), code (30/100), invitation (300/1000), session (120/600).
+routes of a class: token (120/1200), code (60/600), invitation (600/6000), session (240/2400).
 `off` turns all off. Every process counts by itself. Behind a proxy, name its network: otherwise
 all its clients have one address, the proxy's.";
 

@@ -22,6 +22,8 @@ use crate::http::caller::{SESSION_COOKIE, acted_for, bearer};
 pub(super) struct Key {
     pub(super) credential: Option<Credential>,
     pub(super) address: Option<Network>,
+    /// Whether only what fails counts in the end.
+    pub(super) failures_only: bool,
 }
 
 /// A credential's digest: secrets are not kept.
@@ -35,8 +37,8 @@ pub(super) enum Network {
     V6(u64),
 }
 
-/// The operator's service sends everybody's requests from its own address: there, whom it acts for is counted.
-/// Its invitations are its own affair.
+/// The operator's service sends everybody's requests from its own address, and has limits of its own. Whom it acts for
+/// is counted where something is guessed at, and only if the guess was wrong; its invitations are its own affair.
 pub(super) fn of(class: Class, request: &Request, app: &App) -> Key {
     let headers = request.headers();
     let address = request.extensions().get::<ClientAddr>().map(|client| Network::of(client.0));
@@ -44,13 +46,14 @@ pub(super) fn of(class: Class, request: &Request, app: &App) -> Key {
         let token = bearer(headers);
         if token.is_some_and(|token| app.operator.matches(token, clock::now())) {
             let user = acted_for(headers).ok().flatten().filter(|_| class != Class::Invitation);
-            return Key { credential: user.as_ref().map(Credential::of_user), address: None };
+            let credential = user.as_ref().map(Credential::of_user);
+            return Key { credential, address: None, failures_only: true };
         }
-        return Key { credential: token.map(Credential::of_secret), address };
+        return Key { credential: token.map(Credential::of_secret), address, failures_only: false };
     }
     // Two credentials are none.
     let session = cookie::find(headers, SESSION_COOKIE).ok().flatten();
-    Key { credential: session.map(Credential::of_secret), address }
+    Key { credential: session.map(Credential::of_secret), address, failures_only: false }
 }
 
 impl Credential {

@@ -35,6 +35,9 @@ struct Limits<C: Clock> {
 /// One limit: a bucket for each key.
 struct Buckets<K: Hash + Eq + Clone, C: Clock> {
     limit: Limit,
+    /// How long it takes until there is room for one more.
+    one: Duration,
+    counts: Bounded<K>,
     limiter: RateLimiter<K, Bounded<K>, C, StateInformationMiddleware>,
 }
 
@@ -74,6 +77,14 @@ impl<C: Clock + Clone> RateLimits<C> {
         Ok([credential, address].into_iter().flatten().min_by_key(|standing| standing.remaining))
     }
 
+    /// Takes back what was counted for the credential: it was nothing to be counted.
+    pub(super) fn give_back(&self, class: Class, key: &Key) {
+        let buckets = &self.classes[class as usize].credential;
+        if let Some(credential) = &key.credential {
+            buckets.counts.give_back(credential, buckets.one);
+        }
+    }
+
     /// Forgets whoever has not used anything of his limit lately.
     fn forget(&self) {
         for limits in &self.classes {
@@ -86,7 +97,9 @@ impl<C: Clock + Clone> RateLimits<C> {
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     fn new(limit: Limit, per_minute: NonZeroU32, capacity: usize, clock: &C) -> Self {
         let quota = governor::Quota::per_minute(per_minute);
-        Self { limit, limiter: RateLimiter::new(quota, Bounded::new(capacity), clock.clone()) }
+        let counts = Bounded::new(capacity);
+        let limiter = RateLimiter::new(quota, counts.clone(), clock.clone());
+        Self { limit, one: quota.replenish_interval(), counts, limiter }
     }
 
     fn count(&self, key: &K) -> Result<Standing, Exceeded> {

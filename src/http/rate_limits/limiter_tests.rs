@@ -11,11 +11,11 @@ fn limits(setting: &str, capacity: usize) -> (RateLimits<FakeRelativeClock>, Fak
 }
 
 fn key(secret: &str, address: &str) -> Key {
-    Key { credential: Some(credential(secret)), address: Some(network(address)) }
+    Key { credential: Some(credential(secret)), address: Some(network(address)), failures_only: false }
 }
 
 fn from(address: &str) -> Key {
-    Key { credential: None, address: Some(network(address)) }
+    Key { credential: None, address: Some(network(address)), failures_only: false }
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_refused_by_address_is_not_counted_for_the_credential() {
         limits.count(Class::Token, &key("a", "192.0.2.1")).unwrap_err();
     }
     assert_eq!(limits.count(Class::Token, &key("a", "192.0.2.2")).unwrap().unwrap().remaining, 0);
-    let credential_only = Key { credential: Some(credential("a")), address: None };
+    let credential_only = Key { credential: Some(credential("a")), ..Key::default() };
     assert_eq!(limits.count(Class::Token, &credential_only).unwrap().unwrap().remaining, 0);
 }
 
@@ -112,4 +112,22 @@ fn above_the_capacity_newcomers_share_one_bucket_and_those_known_keep_theirs() {
     assert_eq!(addresses.len(), 1, "one address has sent two, and its bucket was full again only just now");
     limits.count(Class::Token, &from("198.51.100.3")).unwrap();
     assert_eq!(addresses.len(), 2, "there is room again");
+}
+
+#[test]
+fn what_is_given_back_was_not_counted() {
+    let (limits, _) = limits("token=2/100", 100);
+    let key = key("secret", "192.0.2.1");
+    for _ in 0..10 {
+        assert_eq!(limits.count(Class::Token, &key).unwrap().unwrap().remaining, 1);
+        limits.give_back(Class::Token, &key);
+    }
+    limits.count(Class::Token, &key).unwrap();
+    limits.count(Class::Token, &key).unwrap();
+    assert!(limits.count(Class::Token, &key).is_err());
+    // More than was taken is not given.
+    for _ in 0..10 {
+        limits.give_back(Class::Token, &key);
+    }
+    assert_eq!(limits.count(Class::Token, &key).unwrap().unwrap().remaining, 1);
 }

@@ -1,6 +1,7 @@
 //! Rate limits on the routes that take a secret, send mail or hand out credentials: per credential and per address.
 //!
-//! What is counted is the attempt, before anything of it is checked. The counts are this process's own.
+//! What is counted is the attempt, before anything of it is checked; behind the operator key it is given back if it
+//! succeeds. The counts are this process's own.
 //!
 //! # Layout
 //! - [`class`]: the table: which route belongs to which class; [`setting`]: what each class allows
@@ -36,6 +37,9 @@ pub(super) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     match limits.count(class, &key) {
         Ok(standing) => {
             let mut response = next.run(request).await;
+            if key.failures_only && !response.status().is_client_error() {
+                limits.give_back(class, &key);
+            }
             if let Some(standing) = standing {
                 standing.tell(response.headers_mut());
             }

@@ -26,13 +26,14 @@ impl Quota {
         }
     }
 
-    /// 60/300 for tokens, 30/100 for codes, 300/1000 for invitations, 120/600 for sessions.
+    /// 120/1200 for tokens, 60/600 for codes, 600/6000 for invitations, 240/2400 for sessions: what is guessed at has
+    /// too many bits for any of them, so they need only keep a flood from the others.
     fn of(class: Class) -> Self {
         let quota = match class {
-            Class::Token => const { Self::new(60, 300) },
-            Class::Code => const { Self::new(30, 100) },
-            Class::Invitation => const { Self::new(300, 1_000) },
-            Class::Session => const { Self::new(120, 600) },
+            Class::Token => const { Self::new(120, 1_200) },
+            Class::Code => const { Self::new(60, 600) },
+            Class::Invitation => const { Self::new(600, 6_000) },
+            Class::Session => const { Self::new(240, 2_400) },
         };
         quota.unwrap_or(Self { credential: NonZeroU32::MIN, address: NonZeroU32::MIN })
     }
@@ -112,12 +113,12 @@ mod tests {
 
     #[test]
     fn what_is_not_named_keeps_its_default() {
-        let default = [(60, 300), (30, 100), (300, 1_000), (120, 600)];
+        let default = [(120, 1_200), (60, 600), (600, 6_000), (240, 2_400)];
         assert_eq!(numbers(""), default);
-        assert_eq!(numbers("code=1/2"), [(60, 300), (1, 2), (300, 1_000), (120, 600)]);
+        assert_eq!(numbers("code=1/2"), [(120, 1_200), (1, 2), (600, 6_000), (240, 2_400)]);
         assert_eq!(
             numbers(" session = 7 / 1000000 , token=5/4,"),
-            [(5, 4), (30, 100), (300, 1_000), (7, HIGHEST)]
+            [(5, 4), (60, 600), (600, 6_000), (7, HIGHEST)]
         );
         assert_eq!(Quotas::parse(" off "), Ok(None));
     }
