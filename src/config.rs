@@ -35,9 +35,9 @@ pub struct Settings {
     /// Connections for reads, and as many for loading streams.
     #[serde(default = "default_pool_size")]
     pub pool_size: u32,
-    /// How old the access index may be before the log is asked instead, in seconds.
-    #[serde(default = "default_access_staleness")]
-    pub access_staleness: f64,
+    /// How old the access index may be before the log is asked instead.
+    #[serde(default = "default_access_staleness", deserialize_with = "duration")]
+    pub access_staleness: Duration,
     /// What is logged, as `tracing` directives.
     #[serde(default = "default_log")]
     pub log: String,
@@ -83,8 +83,8 @@ fn default_pool_size() -> u32 {
     16
 }
 
-fn default_access_staleness() -> f64 {
-    2.0
+fn default_access_staleness() -> Duration {
+    Duration::from_secs(2)
 }
 
 fn default_log() -> String {

@@ -82,9 +82,7 @@ impl Service {
         let service_pool = pool(database, Role::Service, size);
         let appender_pool = pool(database, Role::Appender, size);
         let projector_pool = pool(database, Role::Projector, 8);
-        let bound = Duration::try_from_secs_f64(settings.access_staleness)
-            .context("TENURE_ACCESS_STALENESS is no number of seconds")?;
-        let access = Access::new(bound);
+        let access = Access::new(settings.access_staleness);
         let store = Store::open(appender_pool.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
         let projector =

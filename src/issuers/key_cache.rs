@@ -48,6 +48,8 @@ struct State {
 
 #[derive(Default)]
 struct Gate {
+    /// When the last fetch was over, by the monotonic clock.
+    ended: Option<Instant>,
     failed_at: Option<DateTime<Utc>>,
     unknown_key_at: Option<DateTime<Utc>>,
 }
@@ -58,6 +60,12 @@ fn within(pause: TimeDelta, then: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 impl Gate {
+    /// Whoever stood in line behind a fetch has its outcome, and does not begin another: a silent issuer costs them one
+    /// timeout, not one each.
+    fn was_used_since(&self, arrival: Instant) -> bool {
+        self.ended.is_some_and(|ended| ended >= arrival)
+    }
+
     fn pauses(&self, now: DateTime<Utc>) -> bool {
         self.failed_at.is_some_and(|at| within(RETRY, at, now))
     }
@@ -90,10 +98,12 @@ impl KeyCache {
             // This very request asked for them.
             return held;
         }
+        let arrival = Instant::now();
         let mut gate = Arc::clone(&self.shared.gate).lock_owned().await;
         let latest = self.shared.state().held.unwrap_or_else(|| Arc::clone(&held));
         let asked_lately = gate.unknown_key_at.is_some_and(|at| within(UNKNOWN_KEY, at, now));
-        if !Arc::ptr_eq(&latest, &held) || asked_lately || gate.pauses(now) {
+        let newer = !Arc::ptr_eq(&latest, &held) || gate.was_used_since(arrival);
+        if newer || asked_lately || gate.pauses(now) {
             return latest;
         }
         gate.unknown_key_at = Some(now);
@@ -102,10 +112,11 @@ impl KeyCache {
     }
 
     async fn refresh(&self, now: DateTime<Utc>) {
+        let arrival = Instant::now();
         let gate = Arc::clone(&self.shared.gate).lock_owned().await;
-        // Somebody may have fetched, or failed to, while we waited.
+        // Somebody may have fetched, or failed to, just before we looked.
         let fetched = self.shared.state().held.is_some_and(|held| within(FRESH, held.asked_at, now));
-        if !fetched && !gate.pauses(now) {
+        if !fetched && !gate.was_used_since(arrival) && !gate.pauses(now) {
             self.shared.fetch(gate, now).await.ok();
         }
     }
@@ -131,6 +142,7 @@ impl Shared {
         tokio::spawn(async move {
             let began = Instant::now();
             let fetched = shared.client.keys(&shared.config).await;
+            gate.ended = Some(Instant::now());
             let mut state = shared.state.write().unwrap_or_else(PoisonError::into_inner);
             match fetched {
                 Ok(keys) => {

@@ -102,7 +102,7 @@ async fn what_a_process_commits_is_in_its_index_before_the_answer_goes_out() {
 
 #[tokio::test]
 async fn an_index_that_is_too_old_is_not_believed_and_the_log_is_asked() {
-    let service = TestService::start_with(|settings| settings.access_staleness = 0.0).await;
+    let service = TestService::start_with(|settings| settings.access_staleness = Duration::ZERO).await;
     let ada = service.provision("ada").await;
     let id = ada.creates("Acme").await;
     assert!(!service.app().access.is_fresh());
@@ -114,7 +114,7 @@ async fn an_index_that_is_too_old_is_not_believed_and_the_log_is_asked() {
 
 #[tokio::test]
 async fn where_neither_index_nor_log_can_tell_nothing_is_allowed() {
-    let service = TestService::start_with(|settings| settings.access_staleness = 0.5).await;
+    let service = TestService::start_with(|settings| settings.access_staleness = Duration::from_millis(500)).await;
     let ada = service.provision("ada").await;
     let id = ada.creates("Acme").await;
     drop(ada);
