@@ -114,7 +114,8 @@ async fn an_index_that_is_too_old_is_not_believed_and_the_log_is_asked() {
 
 #[tokio::test]
 async fn where_neither_index_nor_log_can_tell_nothing_is_allowed() {
-    let service = TestService::start_with(|settings| settings.access_staleness = Duration::from_millis(500)).await;
+    let service =
+        TestService::start_with(|settings| settings.access_staleness = Duration::from_millis(500)).await;
     let ada = service.provision("ada").await;
     let id = ada.creates("Acme").await;
     drop(ada);
