@@ -1,5 +1,6 @@
 //! A product behind the guard: what its own code forgets, session and database still know (S0.7–12, S3.25–29).
 
+mod beside_tenure;
 mod fences;
 mod moving;
 mod requests;
