@@ -61,18 +61,20 @@ impl KeyRing {
         Self { store, reads, projector, access, uses: Mutex::default(), noting: Arc::default() }
     }
 
-    /// The key, if it is one, not revoked, not expired, and used from where it may be.
+    /// The key, if it is one, not revoked, not expired, and used from where it may be. `exactly` as the log has it, for
+    /// whoever has seen the log further than memory may be.
     pub async fn open(
         &self,
         key: &str,
         from: Option<IpAddr>,
+        exactly: bool,
         now: Time,
     ) -> Result<Option<OpenedKey>, Failure> {
         if !api_key::is_well_formed(key) {
             return Ok(None);
         }
         let hash = api_key::hash(key);
-        let Some((workspace, id, state)) = self.find(&hash).await? else { return Ok(None) };
+        let Some((workspace, id, state)) = self.find(&hash, exactly).await? else { return Ok(None) };
         let Some(terms) = state.terms().filter(|terms| is_good(terms, &hash, from, now)) else {
             return Ok(None);
         };
@@ -82,8 +84,8 @@ impl KeyRing {
     }
 
     /// From memory, as long as that is fresh; a command looks at the key once more, at its commit.
-    async fn find(&self, hash: &str) -> Result<Option<(Uuid, Uuid, Arc<ApiKey>)>, Failure> {
-        if let Some(held) = self.access.held_key(hash) {
+    async fn find(&self, hash: &str, exactly: bool) -> Result<Option<(Uuid, Uuid, Arc<ApiKey>)>, Failure> {
+        if let Some(held) = self.access.held_key(hash).filter(|_| !exactly) {
             return Ok(Some((held.workspace.0, held.id.0, held.key)));
         }
         let Some((workspace, id)) = self.look_up(hash).await? else { return Ok(None) };
@@ -91,14 +93,19 @@ impl KeyRing {
         Ok(Some((workspace, id, state)))
     }
 
-    /// One that this process has just made may not have reached the read models.
+    /// One that was made just now, here or elsewhere, may not have reached the read models.
     async fn look_up(&self, hash: &str) -> Result<Option<(Uuid, Uuid)>, Failure> {
+        // Before the look: what comes in between is not taken for seen.
+        let seen = self.reads.applied();
         let known = api_keys::find_by_hash(&self.projector, hash).await.map_err(StoreError::from)?;
-        let committed = *self.store.position().borrow();
-        if known.is_some() || self.reads.applied() >= committed {
+        if known.is_some() {
             return Ok(known);
         }
-        self.reads.wait_for(committed).await?;
+        let head = self.reads.head().await?;
+        if seen >= head {
+            return Ok(None);
+        }
+        self.reads.wait_for(head).await?;
         Ok(api_keys::find_by_hash(&self.projector, hash).await.map_err(StoreError::from)?)
     }
 

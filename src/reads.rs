@@ -61,15 +61,19 @@ impl Reads {
         *self.applied.borrow()
     }
 
+    /// Where the log ends, whoever wrote to it.
+    pub async fn head(&self) -> Result<i64, Failure> {
+        let head =
+            sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(&self.pool).await;
+        Ok(head.map_err(StoreError::from)?)
+    }
+
     /// Another process's position may be ahead of what this one has heard of; one ahead of the log itself is a lie.
     pub async fn check_position(&self, position: i64) -> Result<(), Failure> {
         if position <= self.store.heads.position() {
             return Ok(());
         }
-        let head = sqlx::query_scalar!("select position from log_head where id = 1")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::from)?;
+        let head = self.head().await?;
         if position <= head {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use tenure_aggregates::{Time, UserId};
 
 use super::App;
 use super::base::client_addr::ClientAddr;
+use super::base::conditional::TENURE_POSITION;
 use super::base::cookie;
 use super::base::correlation::{RequestId, TraceContext};
 use super::base::cross_origin;
@@ -138,7 +139,9 @@ async fn authenticate(parts: &Parts, address: Option<IpAddr>, app: &App) -> Resu
         return Ok(Credential::Operator(acted_for));
     }
     let credential = if token.starts_with(api_key::PREFIX) {
-        Credential::ApiKey(app.key_ring.open(token, address, now).await?.ok_or_else(unauthenticated)?)
+        let exactly = parts.headers.contains_key(TENURE_POSITION);
+        let opened = app.key_ring.open(token, address, exactly, now).await?;
+        Credential::ApiKey(opened.ok_or_else(unauthenticated)?)
     } else if app.sessions.claims(token) {
         in_session(token, now, app).await?
     } else {

@@ -367,3 +367,36 @@ async fn the_list_of_keys_is_paged_newest_first() {
     assert_eq!(seen, ["k4", "k3", "k2", "k1", "k0"]);
     acme.stop().await;
 }
+
+// Attack 15, two processes on one database: within the bound, and at once with the position.
+#[tokio::test]
+async fn a_key_revoked_elsewhere_opens_nothing_here() {
+    let acme = Acme::found().await;
+    let sibling = acme.service.sibling().await;
+    let (id, key) = makes(&acme, &["members:read"]).await;
+    let question = json!({
+        "subject": {"type": "user", "id": "ada"}, "action": {"name": "members:read"},
+        "resource": {"type": "workspace", "id": acme.id},
+    });
+    let asks = async |position: Option<i64>| {
+        let request = sibling.client.post(format!("{}/access/v1/evaluation", sibling.url)).json(&question);
+        let request = request.bearer_auth(&key);
+        Answer::of(match position {
+            Some(position) => request.header("Tenure-Position", position),
+            None => request,
+        })
+        .await
+    };
+    assert_eq!(asks(None).await.expect(StatusCode::OK).body["decision"], true);
+    let revoked = acme.ada().delete(&acme.at(&format!("/api-keys/{id}"))).await;
+    let position = revoked.expect(StatusCode::NO_CONTENT).position();
+    asks(Some(position)).await.refused(401, "unauthenticated");
+    let mut patience = 200;
+    while asks(None).await.status != StatusCode::UNAUTHORIZED {
+        patience -= 1;
+        assert!(patience > 0, "it still opens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sibling.leave().await;
+    acme.stop().await;
+}
