@@ -317,6 +317,8 @@ async fn postgresql_cannot_be_reached_for_a_while() {
         }
         let alive = serving.request(&key, Method::GET, "/livez").send().await.unwrap();
         assert_eq!(alive.status(), StatusCode::OK);
+        let ready = serving.request("", Method::GET, "/readyz").send().await.unwrap();
+        assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
     assert!(refusals > 0);
     std::fs::rename(&aside, &socket).unwrap();

@@ -159,8 +159,7 @@ async fn whoever_may_not_is_refused_and_nothing_is_written() {
 
 #[tokio::test]
 async fn whoever_may_may_in_every_state_that_allows_it() {
-    // The owner makes a code in every cell: more often than anybody needs to.
-    let service = TestService::start_with(|settings| settings.rate_limits = Some("off".to_owned())).await;
+    let service = TestService::start().await;
     people(&service).await;
     let mut cells = Vec::new();
     for state in STATES {
