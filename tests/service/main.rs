@@ -29,6 +29,7 @@ mod crashes;
 mod cursors;
 mod embedded_postgres;
 mod event_fixtures;
+mod forgetting;
 mod guard;
 mod history;
 mod idempotency;

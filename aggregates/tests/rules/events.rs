@@ -3,12 +3,14 @@
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tenure_aggregates::api_key::ApiKeyEvent;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::{Ending as MembershipEnding, Entrance, MembershipEvent};
+use tenure_aggregates::personal;
 use tenure_aggregates::session::{Ending as SessionEnding, SessionEvent, Switching};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::values::Slug;
@@ -31,9 +33,74 @@ fn assert_shapes<E: DomainEvent>(examples: &[E]) {
         assert_eq!(&serde_json::from_str::<E>(&text).unwrap(), event, "{text}");
         assert_eq!(serde_json::to_value(event).unwrap()["type"], event.event_type());
         assert_eq!(event.event_version(), "1");
+        assert_nothing_in_clear(&event.event_type(), &serde_json::to_value(event).unwrap());
     }
     names.sort();
     assert_eq!(names, variants::<E>(), "an example of each event");
+}
+
+/// Fields whose texts are ids, names of a fixed kind, hashes or times: they say nothing of a person, and nothing that a
+/// workspace says of itself.
+const IN_CLEAR: &[&str] = &[
+    "type",
+    "kind",
+    "role",
+    "replacement",
+    "because",
+    "through",
+    "permission",
+    "permissions",
+    "granted_to",
+    "plan",
+    "hash",
+    "hint",
+    "user_id",
+    "owner_id",
+    "workspace_id",
+    "session_id",
+    "invitation_id",
+    "key_id",
+    "created_by",
+    "invited_by",
+    "invited_by_key",
+    "issued_by",
+    "issued_by_key",
+    "created_at",
+    "joined_at",
+    "started_at",
+    "expires_at",
+    "overlap_until",
+    "since",
+    "at",
+];
+
+/// A field that is neither sealed nor known to be harmless is found here when it is added.
+fn assert_nothing_in_clear(event_type: &str, event: &Value) {
+    let sealed = personal::of(event_type).map_or(&[][..], |personal| personal.fields);
+    for (field, value) in event.as_object().unwrap() {
+        let harmless = IN_CLEAR.contains(&field.as_str()) || !holds_text(value);
+        // What products call their permissions is in no workspace.
+        let catalogue = event_type.starts_with("Permission") && field == "description";
+        assert!(
+            harmless || catalogue || sealed.contains(&field.as_str()),
+            "{event_type}.{field} is a text that is neither sealed nor known to be harmless"
+        );
+    }
+    for field in sealed {
+        assert!(
+            event.get(*field).is_some() || event_type.ends_with("Changed"),
+            "{event_type} has no {field}"
+        );
+    }
+}
+
+fn holds_text(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().any(holds_text),
+        Value::Object(members) => members.values().any(holds_text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// The names of an enum's variants, as serde tells them to whoever asks for one that is not there.

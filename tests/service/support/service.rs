@@ -1,6 +1,6 @@
 //! A running service on a database of its own, and the people who use it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -52,9 +52,14 @@ impl TestService {
         Self { url, database, client, data_dir, service: Some(service), server }
     }
 
+    /// Its master key's file.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.data_dir.path().join("master.key")
+    }
+
     /// Another process's service on the same database, as far as the database can tell.
     pub async fn sibling(&self) -> Self {
-        let key = self.data_dir.path().join("master.key");
+        let key = self.master_key_file();
         Self::start_on(self.database.clone(), |settings| settings.master_key_file = Some(key)).await
     }
 
