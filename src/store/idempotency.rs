@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::unit_of_work::restamp;
-use crate::data_keys::AnswerKey;
+use crate::data_keys::{AnswerKey, is_sealed};
 
 /// Where and whose a key is: a workspace (nil when the path names none), a principal, the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,10 +46,15 @@ pub async fn find(
     .fetch_optional(pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let opened = answers.open(scope, &row.answer);
-    let (decided, answer) =
-        opened.ok_or_else(|| StoreError::Corrupt("a kept answer was not sealed for its key".to_owned()))?;
-    let answer = restamp(answer, decided, row.recorded_at);
+    let answer = if is_sealed(&row.answer) {
+        let opened = answers.open(scope, &row.answer);
+        let (decided, answer) =
+            opened.ok_or_else(|| StoreError::Corrupt("a kept answer was not sealed for its key".to_owned()))?;
+        restamp(answer, decided, row.recorded_at)
+    } else {
+        // Kept by a version before there were keys.
+        row.answer
+    };
     Ok(Some(KeptAnswer { fingerprint: row.fingerprint, answer, position: row.position }))
 }
 
