@@ -47,9 +47,9 @@ pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch,
     Ok(stretch)
 }
 
-/// The events after a position, up to another at most, as far as there is no hole; the head is not looked at.
-pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Result<Stretch, sqlx::Error> {
-    let rows = sqlx::query_as!(
+/// The rows after a position, up to another at most, in order; there may be holes between them.
+pub(crate) async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result<Vec<Logged>, sqlx::Error> {
+    sqlx::query_as!(
         Logged,
         r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                   event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
@@ -58,7 +58,12 @@ pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Resul
         to
     )
     .fetch_all(&mut *conn)
-    .await?;
+    .await
+}
+
+/// The events after a position, up to another at most, as far as there is no hole; the head is not looked at.
+pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Result<Stretch, sqlx::Error> {
+    let rows = rows(&mut *conn, after, to).await?;
     let mut stretch = Stretch {
         events: Vec::with_capacity(rows.len()),
         undecodable: vec![],

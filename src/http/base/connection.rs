@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::server::{PeerAddr, ServerOptions};
@@ -24,6 +25,16 @@ use super::slow_body::DeadlineBody;
 
 /// A connection told to close gets this long to say good-bye (HTTP/2 GOAWAY) before it is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Ends the connection of a request at once, with all that is still on its way; in every request's extensions.
+#[derive(Debug, Clone, Default)]
+pub struct Cut(CancellationToken);
+
+impl Cut {
+    pub fn now(&self) {
+        self.0.cancel();
+    }
+}
 
 pub(crate) struct Connection {
     pub(crate) peer: PeerAddr,
@@ -38,7 +49,10 @@ impl Connection {
         let mut idle = pin!(idle_too_long(in_flight.subscribe(), Arc::clone(&self.options)));
         let counter = Arc::clone(&in_flight);
         let (peer, router, limit) = (self.peer, self.router, self.options.body_read_timeout);
-        let service = service_fn(move |request| {
+        let cut = Cut::default();
+        let cutter = cut.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(cutter.clone());
             answer(request, peer, router.clone(), limit, InFlight::enter(Arc::clone(&counter)))
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
@@ -46,6 +60,7 @@ impl Connection {
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
+                () = cut.0.cancelled() => return,
                 () = &mut idle => break,
                 () = told(&mut self.stopping), if !told_to_stop => {
                     told_to_stop = true;

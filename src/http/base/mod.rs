@@ -2,7 +2,7 @@
 pub mod body;
 pub mod client_addr;
 pub mod conditional;
-mod connection;
+pub mod connection;
 pub mod cookie;
 pub mod correlation;
 pub mod cross_origin;

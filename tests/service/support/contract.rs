@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection};
+use tenure::config::Settings;
 
 use super::service::{Answer, TestService, User};
 
@@ -15,7 +16,11 @@ pub struct Acme {
 impl Acme {
     /// `ada` owns it, `bob` is an admin, `carol` a member; `dave` is provisioned and has nothing to do with it.
     pub async fn found() -> Self {
-        let service = TestService::start().await;
+        Self::found_with(|_| {}).await
+    }
+
+    pub async fn found_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let service = TestService::start_with(change).await;
         let mut people = Vec::new();
         for name in ["ada", "bob", "carol", "dave"] {
             people.push(service.provision(name).await);
@@ -163,6 +168,7 @@ fn routes_where(wanted: fn(&Value) -> bool) -> Vec<(String, Vec<Method>)> {
             .replace("{slug}", "no-such-slug")
             .replace("{role}", "admin")
             .replace("{permission}", "invoices:read")
+            .replace("{consumer}", "billing")
             .replace("{key_id}", "01890000-0000-7000-8000-000000000002");
         assert!(!path.contains('{'), "a parameter without a value: {path}");
         let methods = ["get", "put", "post", "patch", "delete"];
