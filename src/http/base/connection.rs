@@ -17,24 +17,14 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::cut::{Cut, Cuttable};
 use super::server::{PeerAddr, ServerOptions};
 use super::slow_body::DeadlineBody;
 
 /// A connection told to close gets this long to say good-bye (HTTP/2 GOAWAY) before it is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Ends the connection of a request at once, with all that is still on its way; in every request's extensions.
-#[derive(Debug, Clone, Default)]
-pub struct Cut(CancellationToken);
-
-impl Cut {
-    pub fn now(&self) {
-        self.0.cancel();
-    }
-}
 
 pub(crate) struct Connection {
     pub(crate) peer: PeerAddr,
@@ -55,12 +45,13 @@ impl Connection {
             request.extensions_mut().insert(cutter.clone());
             answer(request, peer, router.clone(), limit, InFlight::enter(Arc::clone(&counter)))
         });
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(http.serve_connection(TokioIo::new(Cuttable::new(stream, cut.clone())), service));
         let mut told_to_stop = false;
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                () = cut.0.cancelled() => return,
+                () = cut.off() => return,
                 () = &mut idle => break,
                 () = told(&mut self.stopping), if !told_to_stop => {
                     told_to_stop = true;

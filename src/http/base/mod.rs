@@ -2,10 +2,11 @@
 pub mod body;
 pub mod client_addr;
 pub mod conditional;
-pub mod connection;
+mod connection;
 pub mod cookie;
 pub mod correlation;
 pub mod cross_origin;
+pub mod cut;
 pub mod docs;
 pub mod envelope;
 mod fields;

@@ -19,9 +19,14 @@ pub(super) async fn page(mut reading: Reading, query: &EventsQuery) -> Result<Re
     let scope = Scope::new(reading.feed.path(), [("types", query.types.clone())]);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut items = Vec::new();
-    let mut more = true;
+    let (start, mut more) = (reading.after, true);
     for _ in 0..LOOKS {
-        let chunk = reading.next(most - items.len()).await?;
+        let chunk = match reading.next(most - items.len()).await {
+            Ok(chunk) => chunk,
+            // What was read is good; whoever asks for the next page is told what is wrong.
+            Err(_) if reading.after > start => break,
+            Err(problem) => return Err(problem),
+        };
         items.extend(chunk.events);
         more = chunk.more;
         if !more || items.len() == most {

@@ -14,7 +14,7 @@ use futures::stream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::super::base::connection::Cut;
+use super::super::base::cut::Cut;
 use super::super::base::problem::Problem;
 use super::media::{EVENT_STREAM, NDJSON};
 use super::reading::{Chunk, Reading};
@@ -32,7 +32,7 @@ pub(super) async fn lines(mut reading: Reading, limit: Option<i64>) -> Result<Re
     // Read before the answer begins, so that a refusal is a refusal and not a broken stream.
     let first = reading.next(left).await?;
     let news = watch::channel(0).1;
-    Ok(answer(reading, first, Framing::Lines { left }, None, news))
+    Ok(answer(reading, first, 0, Framing::Lines { left }, None, news))
 }
 
 /// Server-sent events, up to the end and then as they come.
@@ -46,7 +46,7 @@ pub(super) async fn live(mut reading: Reading) -> Result<Response, Problem> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "position_in_future", detail));
     }
     let seat = reading.app().feeds.seats.take(reading.feed).map_err(refused)?;
-    Ok(answer(reading, first, Framing::ServerSent, Some(seat), news))
+    Ok(answer(reading, first, start, Framing::ServerSent, Some(seat), news))
 }
 
 fn refused(full: Full) -> Problem {
@@ -61,6 +61,7 @@ fn refused(full: Full) -> Problem {
 fn answer(
     reading: Reading,
     first: Chunk,
+    said: i64,
     framing: Framing,
     seat: Option<Seat>,
     news: watch::Receiver<i64>,
@@ -70,7 +71,6 @@ fn answer(
     let parts = &reading.door.parts;
     let cut = parts.extensions.get::<Cut>().filter(|_| parts.version < Version::HTTP_2).cloned();
     let times = reading.app().feeds.times;
-    let said = reading.after;
     let whole = Arc::new(AtomicBool::new(false));
     let (spoke, said_all) = (Instant::now(), whole.clone());
     let pump = Pump { reading, framing, frames, whole, news, cut, times, said, spoke, _seat: seat };
@@ -275,12 +275,12 @@ impl Pump {
 
     /// A comment; and how far the feed was read, where nothing in between was asked for.
     async fn beat(&mut self) -> Result<(), End> {
-        let mut frame = ": heartbeat\n".to_owned();
-        if self.reading.after > self.said {
+        let frame = if self.reading.after > self.said {
             self.said = self.reading.after;
-            frame.push_str(&format!("id: {}\n", self.said));
-        }
-        frame.push('\n');
+            format!(": heartbeat\nid: {}\n\n", self.said)
+        } else {
+            ": heartbeat\n\n".to_owned()
+        };
         self.send(frame.into()).await
     }
 

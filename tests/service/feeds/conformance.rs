@@ -93,7 +93,7 @@ async fn the_sdk_of_cloud_events_reads_every_event() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let text: String = all.iter().map(|event| format!("{event}\n")).collect();
+    let text = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
     let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

@@ -41,7 +41,8 @@ impl Live {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let block = fields(block);
-                self.unread = rest.to_owned();
+                let rest = rest.to_owned();
+                self.unread = rest;
                 return Some(block);
             }
             let more = timeout(PATIENCE, self.response.chunk()).await.expect("a live stream is silent");
