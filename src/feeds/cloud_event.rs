@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tenure_projections::Logged;
 use tenure_projections::audit_log;
-use tenure_projections::recorded::Metadata;
+use tenure_projections::recorded::{Metadata, Opened};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Feed;
+use crate::store::StoreError;
 
 /// An event as a `CloudEvent`; the lower-case members without a break are extension attributes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,8 +46,17 @@ impl CloudEvent {
         }
     }
 
-    /// `payload` is the event as it may be read.
-    pub fn of(event: Logged, payload: String) -> Result<Self, serde_json::Error> {
+    /// An event that cannot be opened although its key is there is none: it must not go out sealed.
+    pub fn of(opened: Opened) -> Result<Self, StoreError> {
+        if let Some(reason) = opened.broken {
+            return Err(StoreError::Corrupt(format!("event {}: {reason}", opened.logged.position)));
+        }
+        Self::shown(opened).map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    fn shown(opened: Opened) -> Result<Self, serde_json::Error> {
+        let data = opened.data();
+        let event = opened.logged;
         let metadata: Metadata = serde_json::from_str(&event.metadata)?;
         let actor = match &metadata.actor_id {
             Some(id) => format!("{}:{id}", metadata.actor_type.as_str()),
@@ -70,7 +79,7 @@ impl CloudEvent {
             correlationid: metadata.correlation_id.or(metadata.request_id),
             causationid: metadata.causation_id,
             actor,
-            data: RawValue::from_string(payload)?,
+            data: RawValue::from_string(data)?,
         })
     }
 }

@@ -76,7 +76,10 @@ impl Reading {
             Feed::Of(workspace) => self.of_workspace(&look, workspace, limit).await?,
             Feed::Whole => self.of_all(&look, limit).await?,
         };
-        self.take(rows, more, most)
+        let (rows, more) = self.take(rows, more, most)?;
+        let opened = self.app().vault.open_events(rows).await?;
+        let events = opened.into_iter().map(CloudEvent::of).collect::<Result<_, _>>()?;
+        Ok(Chunk { events, more })
     }
 
     /// What is shown lies where the reader was still allowed to read: the read models, which say so, had come so far
@@ -111,29 +114,29 @@ impl Reading {
         Ok((rows, to < end))
     }
 
-    /// Takes what was asked for, as far as no place is missing.
-    fn take(&mut self, rows: Vec<Logged>, more: bool, most: usize) -> Result<Chunk, Problem> {
-        let mut chunk = Chunk { events: Vec::with_capacity(rows.len().min(most)), more };
+    /// Takes what was asked for, as far as no place is missing; whether more may be read at once.
+    fn take(&mut self, rows: Vec<Logged>, more: bool, most: usize) -> Result<(Vec<Logged>, bool), Problem> {
+        let mut taken = Vec::with_capacity(rows.len().min(most));
         let before = self.after;
         for row in rows {
             let place = self.feed.place(&row);
             if place != self.after + 1 {
                 // Whoever reads on is told what is wrong.
-                chunk.more = true;
-                return if self.after == before { Err(missing(self.feed, before)) } else { Ok(chunk) };
+                return if self.after == before {
+                    Err(missing(self.feed, before))
+                } else {
+                    Ok((taken, true))
+                };
             }
-            if chunk.events.len() == most {
-                chunk.more = true;
-                return Ok(chunk);
+            if taken.len() == most {
+                return Ok((taken, true));
             }
             self.after = place;
             if self.types.takes(&row) {
-                let payload = row.payload.clone();
-                let event = CloudEvent::of(row, payload);
-                chunk.events.push(event.map_err(|error| StoreError::Corrupt(error.to_string()))?);
+                taken.push(row);
             }
         }
-        Ok(chunk)
+        Ok((taken, more))
     }
 
     /// Where the feed ends, whoever wrote to it.

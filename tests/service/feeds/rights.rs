@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::support::{all_left, describe, end_of, live, not_live};
+use super::support::{all_left, describe, end_of, lines, live, not_live, page};
 use crate::sessions::support::sign_in;
 use crate::support::service::OPERATOR_KEY;
 use crate::support::{Acme, Answer, Live};
@@ -130,5 +130,40 @@ async fn a_browser_follows_by_its_cookie_and_by_nothing_in_its_address() {
     assert_eq!(stream.next().await.unwrap().id, 1);
     let in_query = format!("{}{path}?token={OPERATOR_KEY}", acme.service.url);
     Answer::of(acme.service.client.get(in_query)).await.refused(400, "secret_in_query");
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_sealed_goes_out_opened_and_once_it_is_erased_as_erased() {
+    let acme = Acme::found().await;
+    let (operator, sibling) = (acme.service.operator(), acme.service.sibling().await);
+    acme.pending("dave@example.com").await;
+    let told = async |feed: &str| -> Vec<String> {
+        let mut all = Vec::new();
+        for user in [&operator, &sibling.operator()] {
+            let text = lines(user, feed).await.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            let one = page(user, &format!("{feed}?limit=500")).await.expect(StatusCode::OK).body.to_string();
+            let received = live(user, feed).await.up_to(text.lines().count() as i64).await;
+            let received: Vec<_> = received.iter().map(|received| received.data.to_string()).collect();
+            all.extend([text, one, received.join("\n")]);
+        }
+        for text in &all {
+            assert!(!text.contains("sealed:"), "{text}");
+        }
+        all
+    };
+    for feed in [acme.at("/events"), "/v1/events".to_owned()] {
+        for text in told(&feed).await {
+            assert!(text.contains("dave@example.com") && text.contains("Acme"), "{text}");
+        }
+    }
+    operator.delete("/v1/users/dave").await.expect(StatusCode::NO_CONTENT);
+    sibling.app().reads.wait_for(acme.service.head().await).await.unwrap();
+    for feed in [acme.at("/events"), "/v1/events".to_owned()] {
+        for text in told(&feed).await {
+            assert!(!text.contains("dave@example.com") && text.contains("[erased]"), "{text}");
+        }
+    }
+    sibling.leave().await;
     acme.stop().await;
 }
