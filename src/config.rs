@@ -9,6 +9,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::feeds::Times;
 use crate::secrets::{MasterKeyError, MasterKeys};
 
 /// Everything that can be set. Each field is `TENURE_<NAME>` in the environment and `<name>` in `tenure.toml`.
@@ -44,6 +45,11 @@ pub struct Settings {
     /// How old the access index may be before the log is asked instead.
     #[serde(default = "default_access_staleness", deserialize_with = "duration")]
     pub access_staleness: Duration,
+    /// How many live streams of events one process keeps; one workspace may have a tenth of them.
+    #[serde(default = "default_feed_streams")]
+    pub feed_streams: usize,
+    #[serde(skip)]
+    pub feed_times: Times,
     /// What is logged, as `tracing` directives.
     #[serde(default = "default_log")]
     pub log: String,
@@ -91,6 +97,10 @@ fn default_pool_size() -> u32 {
 
 fn default_access_staleness() -> Duration {
     Duration::from_secs(2)
+}
+
+fn default_feed_streams() -> usize {
+    1_000
 }
 
 fn default_log() -> String {

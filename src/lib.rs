@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
-//! - [`access`]: who may do what, from memory
+//! - [`access`]: who may do what, from memory; [`feeds`]: the log as other programs follow it
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
@@ -21,6 +21,7 @@ pub mod config;
 pub mod data_keys;
 pub mod database;
 pub mod embedded_postgres;
+pub mod feeds;
 pub mod http;
 pub mod ids;
 pub mod issuers;

@@ -43,6 +43,13 @@ impl Reads {
         Ok(TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?)
     }
 
+    /// Waits, bounded, until the read models show what this process last committed in a workspace, or anywhere.
+    pub async fn catch_up(&self, workspace: Option<WorkspaceId>) -> Result<(), Failure> {
+        let heads = &self.store.heads;
+        let own = workspace.map_or_else(|| heads.position(), |workspace| heads.workspace_position(workspace));
+        self.wait_for(own).await
+    }
+
     /// Waits, bounded, until the read models have come to a position.
     pub async fn wait_for(&self, position: i64) -> Result<(), Failure> {
         let mut applied = self.applied.clone();

@@ -17,6 +17,8 @@ use crate::commands::upkeep;
 use crate::config::Settings;
 use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
+use crate::feeds::Feeds;
+use crate::feeds::lag::Lags;
 use crate::http::App;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
@@ -44,6 +46,7 @@ pub struct Service {
     upkeep: JoinHandle<()>,
     feed: JoinHandle<()>,
     rate_limits: JoinHandle<()>,
+    tail: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
     pools: [PgPool; 4],
@@ -103,6 +106,7 @@ impl Service {
             store: store.clone(),
             projector: projector_pool.clone(),
             key_ring: key_ring.clone(),
+            lags: Lags::default(),
         };
         let upkeep = tokio::spawn(works.run(stopping.clone()));
         let feed = Feed::spawn(access.clone(), projector_pool.clone(), store.clone(), stopping.clone());
@@ -121,6 +125,7 @@ impl Service {
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
+            feeds: Feeds::new(settings.feed_times, settings.feed_streams, size),
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,
@@ -128,6 +133,7 @@ impl Service {
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
+        let tail = tokio::spawn(tell_live_streams(app.clone(), projector.applied(), stopping.clone()));
         let pools = [service_pool, appender_pool, projector_pool, keeper_pool];
         Ok(Self {
             app,
@@ -135,6 +141,7 @@ impl Service {
             upkeep,
             feed,
             rate_limits,
+            tail,
             stopping,
             stop_projector,
             pools,
@@ -162,6 +169,7 @@ impl Service {
         let _ = self.upkeep.await;
         let _ = self.feed.await;
         let _ = self.rate_limits.await;
+        let _ = self.tail.await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);
         self.projector.join().await;
@@ -169,6 +177,10 @@ impl Service {
             pool.close().await;
         }
     }
+}
+
+async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: CancellationToken) {
+    app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {

@@ -1,5 +1,5 @@
 //! What Tenure does by itself: records expiries that have come, withdraws erasures that were cut off, forgets
-//! idempotency keys that are old, writes down when API keys were last used.
+//! idempotency keys that are old and consumers whose workspace is gone, writes down when API keys were last used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use tenure_aggregates::{Time, UserId, WorkspaceId};
+use tenure_projections::consumers::forget_deleted;
 use tenure_projections::members::expired;
 use tenure_projections::users::stuck_in_erasure;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::erasure::withdraw;
 use super::members::RecordExpiry;
 use crate::clock;
+use crate::feeds::lag::Lags;
 use crate::key_ring::KeyRing;
 use crate::store::{Failure, Origin, Store, StoreError, idempotency};
 
@@ -33,6 +35,7 @@ pub struct Upkeep {
     /// Reads the members of all tenants.
     pub projector: PgPool,
     pub key_ring: Arc<KeyRing>,
+    pub lags: Lags,
 }
 
 impl Upkeep {
@@ -60,6 +63,12 @@ impl Upkeep {
         }
         if let Err(error) = idempotency::forget(&store.pool, clock::now() - KEYS_KEPT).await {
             tracing::warn!(%error, "old idempotency keys could not be forgotten; trying again later");
+        }
+        if let Err(error) = forget_deleted(projector).await {
+            tracing::warn!(%error, "consumers of deleted workspaces could not be forgotten; trying again later");
+        }
+        if let Err(error) = self.lags.measure(projector).await {
+            tracing::warn!(%error, "how far consumers are behind could not be measured; trying again later");
         }
         self.write_uses().await;
     }

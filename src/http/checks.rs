@@ -9,6 +9,8 @@ use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
+use crate::feeds::Types;
+
 type Checked = Result<(), garde::Error>;
 
 fn said(result: Result<(), Invalid>) -> Checked {
@@ -57,6 +59,23 @@ pub fn email(text: &str, (): &()) -> Checked {
 
 pub fn user_id(text: &str, (): &()) -> Checked {
     said(UserId::parse(text).map(drop))
+}
+
+/// What a consumer of a feed may be called.
+pub const CONSUMER: &str =
+    "must be 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or a digit";
+
+pub fn consumer(name: &str, (): &()) -> Checked {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let inner = |byte: u8| letter(byte) || matches!(byte, b'.' | b'_' | b'-');
+    let good = name.len() <= 64 && name.bytes().next().is_some_and(letter) && name.bytes().all(inner);
+    if good { Ok(()) } else { Err(fault("invalid", CONSUMER)) }
+}
+
+/// Names of events with commas between, each perhaps with a `*` at its end.
+pub fn event_types(text: &str, (): &()) -> Checked {
+    let detail = "must be names such as invitation.sent or membership.*, with commas between";
+    Types::parse(text).map(drop).ok_or_else(|| fault("invalid", detail))
 }
 
 /// A built-in role, or what could be the name of one of the workspace's own.

@@ -66,17 +66,28 @@ impl Scope {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = match rows.last().filter(|_| more) {
-            Some(last) => {
-                let sealed = cursor::seal(&app.keys.cursor, &self.sealed(), &key(last));
+        let next = rows.last().filter(|_| more).map(key);
+        self.written(app, rows.into_iter().map(item).collect(), limit, next.as_ref())
+    }
+
+    /// A page as it is; `next` is where the one after it begins, if there is one.
+    pub fn written<T: Serialize, K: Serialize>(
+        &self,
+        app: &App,
+        items: Vec<T>,
+        limit: usize,
+        next: Option<&K>,
+    ) -> Result<Response, Problem> {
+        let next_cursor = match next {
+            Some(next) => {
+                let sealed = cursor::seal(&app.keys.cursor, &self.sealed(), next);
                 Some(sealed.map_err(|error| crate::store::StoreError::Internal(error.to_string()))?)
             }
             None => None,
         };
         let link =
             next_cursor.as_ref().and_then(|cursor| HeaderValue::from_str(&self.link(limit, cursor)).ok());
-        let mut response =
-            axum::Json(Page { items: rows.into_iter().map(item).collect(), next_cursor }).into_response();
+        let mut response = axum::Json(Page { items, next_cursor }).into_response();
         if let Some(link) = link {
             response.headers_mut().insert(LINK, link);
         }

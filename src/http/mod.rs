@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
+//!   [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
@@ -18,6 +18,7 @@ pub mod audit_log;
 pub mod base;
 pub mod caller;
 pub mod checks;
+pub mod consumers;
 pub mod events;
 pub mod health;
 pub mod invitations;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::data_keys::Vault;
+use crate::feeds::Feeds;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
@@ -76,7 +78,8 @@ pub struct App {
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,
-    /// Reads across tenants, for upkeep only.
+    pub feeds: Feeds,
+    /// Reads across tenants, for upkeep and the feed of the whole log, and writes what no event tells.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
     pub metrics: Option<PrometheusHandle>,

@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    access, api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness,
-    roles, session, users, workspaces,
+    access, api_keys, audit_log, consumers, events, invitations, invite_code, jwks, members, permissions,
+    readiness, roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -69,5 +69,6 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(jwks::routes())
         .merge(audit_log::routes())
         .merge(events::routes())
+        .merge(consumers::routes())
         .merge(access::routes())
 }

@@ -93,7 +93,8 @@ fn contiguous(mut rows: Vec<Logged>, after: i64) -> (Vec<Logged>, Option<Hole>) 
     (rows, hole)
 }
 
-async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result<Vec<Logged>, sqlx::Error> {
+/// The rows after a position, up to another at most, in order; there may be holes between them.
+pub(crate) async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result<Vec<Logged>, sqlx::Error> {
     sqlx::query_as!(
         Logged,
         r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
+use super::cut::{Cut, Cuttable};
 use super::server::{PeerAddr, ServerOptions};
 use super::slow_body::DeadlineBody;
 
@@ -38,14 +39,19 @@ impl Connection {
         let mut idle = pin!(idle_too_long(in_flight.subscribe(), Arc::clone(&self.options)));
         let counter = Arc::clone(&in_flight);
         let (peer, router, limit) = (self.peer, self.router, self.options.body_read_timeout);
-        let service = service_fn(move |request| {
+        let cut = Cut::default();
+        let cutter = cut.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(cutter.clone());
             answer(request, peer, router.clone(), limit, InFlight::enter(Arc::clone(&counter)))
         });
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(http.serve_connection(TokioIo::new(Cuttable::new(stream, cut.clone())), service));
         let mut told_to_stop = false;
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
+                () = cut.off() => return,
                 () = &mut idle => break,
                 () = told(&mut self.stopping), if !told_to_stop => {
                     told_to_stop = true;

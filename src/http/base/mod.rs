@@ -6,6 +6,7 @@ mod connection;
 pub mod cookie;
 pub mod correlation;
 pub mod cross_origin;
+pub mod cut;
 pub mod docs;
 pub mod envelope;
 mod fields;

@@ -169,6 +169,7 @@ fn routes_where(wanted: fn(&Value) -> bool) -> Vec<(String, Vec<Method>)> {
             .replace("{slug}", "no-such-slug")
             .replace("{role}", "admin")
             .replace("{permission}", "invoices:read")
+            .replace("{consumer}", "billing")
             .replace("{key_id}", "01890000-0000-7000-8000-000000000002");
         assert!(!path.contains('{'), "a parameter without a value: {path}");
         let methods = ["get", "put", "post", "patch", "delete"];

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod contract;
 pub mod invariants;
 pub mod issuer;
+pub mod live;
 pub mod log;
 pub mod model;
 pub mod process;
@@ -12,4 +13,5 @@ pub mod routes;
 pub mod service;
 
 pub use contract::Acme;
+pub use live::Live;
 pub use service::{Answer, TestService, User};

@@ -49,11 +49,16 @@ pub struct Place {
 /// The role of its own that [`equip`] gives a workspace.
 pub const OWN_ROLE: &str = "scribe";
 
-/// Gives a workspace a role of its own and an API key, whose id is returned.
+/// The consumer of its events that [`equip`] registers.
+pub const CONSUMER: &str = "billing";
+
+/// Gives a workspace a role of its own, a consumer and an API key, whose id is returned.
 pub async fn equip(owner: &User<'_>, workspace: &str) -> String {
     let base = format!("/v1/workspaces/{workspace}");
     let permissions = json!({"permissions": ["workspace:read", "content:read"]});
     owner.put(&format!("{base}/roles/{OWN_ROLE}"), permissions).await.expect(StatusCode::CREATED);
+    let consumer = format!("{base}/consumers/{CONSUMER}");
+    owner.put(&consumer, json!({"workspace_seq": 0})).await.expect(StatusCode::CREATED);
     let key = json!({"name": "robot", "permissions": ["members:read"]});
     owner.post(&format!("{base}/api-keys"), key).await.expect(StatusCode::CREATED).text("id")
 }
@@ -65,6 +70,7 @@ impl Place {
             .replace("{invitation_id}", &self.invitation)
             .replace("{key_id}", &self.key)
             .replace("{role}", OWN_ROLE)
+            .replace("{consumer}", CONSUMER)
             .replace("{other}", &self.other)
     }
 }
@@ -238,11 +244,32 @@ pub fn workspace_routes() -> Vec<Route> {
         route(&delete, "/v1/workspaces/{workspace_id}/invite-code", None, p("members:invite"), Active),
         route(&get, "/v1/workspaces/{workspace_id}/audit-log", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/events", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/consumers", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/consumers/{consumer}", None, p("audit:read"), Read),
+        route(
+            &put,
+            "/v1/workspaces/{workspace_id}/consumers/{consumer}",
+            some(r#"{"workspace_seq":1}"#),
+            p("integrations:manage"),
+            Active,
+        ),
+        route(
+            &delete,
+            "/v1/workspaces/{workspace_id}/consumers/{consumer}",
+            None,
+            p("integrations:manage"),
+            Active,
+        ),
     ]
 }
 
 /// The documented routes that name no workspace in their path, and those that need no credential.
 pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("get", "/v1/events"),
+    ("get", "/v1/consumers"),
+    ("get", "/v1/consumers/{consumer}"),
+    ("put", "/v1/consumers/{consumer}"),
+    ("delete", "/v1/consumers/{consumer}"),
     ("get", "/v1/permissions"),
     ("get", "/v1/permissions/{permission}"),
     ("put", "/v1/permissions/{permission}"),
