@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Feed};
+use crate::attempts::Attempts;
 use crate::clock;
 use crate::commands::upkeep;
 use crate::config::Settings;
@@ -42,6 +43,7 @@ pub struct Service {
     projector: Handle,
     upkeep: JoinHandle<()>,
     feed: JoinHandle<()>,
+    attempts: JoinHandle<()>,
     rate_limits: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
@@ -99,12 +101,15 @@ impl Service {
         let upkeep = tokio::spawn(works.run(stopping.clone()));
         let feed =
             Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
+        let (attempts, attempts_writer) =
+            Attempts::spawn(projector_pool.clone(), store.position(), stopping.clone());
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &master, store.clone());
         let app = Arc::new(App {
             store,
             reads,
             access,
+            attempts,
             keys: Keys::from(&master),
             operator,
             issuers,
@@ -126,6 +131,7 @@ impl Service {
             projector,
             upkeep,
             feed,
+            attempts: attempts_writer,
             rate_limits,
             stopping,
             stop_projector,
@@ -153,6 +159,7 @@ impl Service {
         self.stopping.cancel();
         let _ = self.upkeep.await;
         let _ = self.feed.await;
+        let _ = self.attempts.await;
         let _ = self.rate_limits.await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);

@@ -1,0 +1,27 @@
+//! Whom and what a piece of a name leads to in one workspace: people, keys, roles; and an invitation, by its whole
+//! address. Names in the audit log are sealed, so they are looked for in the read models, and the log by ids.
+
+use tenure_aggregates::values::Email;
+use tenure_projections::audit_log::Named;
+use tenure_projections::{TenantTx, audit_log};
+
+/// How many a name may lead to. An audit log that silently left some out would be worse than none.
+const MOST: i64 = 1_000;
+
+/// The piece of a name leads to more than can be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this leads to more than {MOST} people and things; be more specific")]
+pub struct TooBroad;
+
+/// What `text` leads to; any case.
+pub async fn resolve(tx: &mut TenantTx, text: &str) -> Result<Result<Named, TooBroad>, sqlx::Error> {
+    let text = text.to_lowercase();
+    let mut ids = audit_log::named(tx, &text, MOST + 1).await?;
+    if let Ok(email) = Email::parse(&text) {
+        ids.extend(audit_log::invited(tx, email.as_str(), MOST + 1).await?);
+    }
+    if ids.len() > usize::try_from(MOST).unwrap_or(usize::MAX) {
+        return Ok(Err(TooBroad));
+    }
+    Ok(Ok(Named { text, ids }))
+}
