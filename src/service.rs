@@ -102,7 +102,7 @@ impl Service {
         let feed =
             Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
         let (attempts, attempts_writer) =
-            Attempts::spawn(projector_pool.clone(), store.position(), stopping.clone());
+            Attempts::spawn(projector_pool.clone(), store.position(), projector.applied(), stopping.clone());
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &master, store.clone());
         let app = Arc::new(App {

@@ -66,8 +66,8 @@ macro_rules! matching {
                  and ($10::text is null or command = $10) and ($11::timestamptz is null or first_at >= $11)
                  and ($12::timestamptz is null or first_at < $12)
                  and ($13::text is null or actor_id = any($14::text[]) or target_id = any($14::text[])
-                      or position($13 in action) > 0 or position($13 in lower(target_id)) > 0
-                      or position($13 in lower(coalesce(actor_id, ''))) > 0) "#
+                      or position(lower($13) in action) > 0 or position(lower($13) in lower(target_id)) > 0
+                      or position(lower($13) in lower(coalesce(actor_id, ''))) > 0) "#
                 + $tail,
             workspace,
             key.map(|key| key.0),

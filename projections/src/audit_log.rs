@@ -58,7 +58,7 @@ pub struct Filter {
 /// A piece of text that actor, target or action must have, or a name that leads to actor or target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// In lower case.
+    /// In any case.
     pub text: String,
     /// Those whose name has it.
     pub ids: Vec<String>,
@@ -96,8 +96,8 @@ macro_rules! matching {
                        and ($7::text is null or a.target_id = $7) and ($8::text is null or a.command = $8)
                        and ($9::timestamptz is null or a.time >= $9) and ($10::timestamptz is null or a.time < $10)
                        and ($11::text is null or a.actor_id = any($12::text[]) or a.target_id = any($12::text[])
-                            or position($11 in a.action) > 0 or position($11 in lower(a.target_id)) > 0
-                            or position($11 in lower(coalesce(a.actor_id, ''))) > 0) "#
+                            or position(lower($11) in a.action) > 0 or position(lower($11) in lower(a.target_id)) > 0
+                            or position(lower($11) in lower(coalesce(a.actor_id, ''))) > 0) "#
                 + $tail,
             workspace,
             $from,
@@ -163,18 +163,18 @@ pub async fn events(
     .await
 }
 
-/// The people, keys and roles of the workspace whose name, address or id has this piece of text, in lower case.
+/// The people, keys and roles of the workspace whose name, address or id has this piece of text, in any case.
 pub async fn named(tx: &mut TenantTx, text: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_scalar!(
         r#"select id as "id!" from (
                select user_id as id from members where workspace_id = $1
-                 and (position($2 in lower(coalesce(name, ''))) > 0 or position($2 in lower(coalesce(email, ''))) > 0)
+                 and (position(lower($2) in lower(coalesce(name, ''))) > 0 or position(lower($2) in lower(coalesce(email, ''))) > 0)
                union select user_id from users where workspace_id = $1
-                 and (position($2 in lower(coalesce(name, ''))) > 0 or position($2 in lower(coalesce(email, ''))) > 0)
-               union select key_id::text from api_keys where workspace_id = $1 and position($2 in lower(name)) > 0
+                 and (position(lower($2) in lower(coalesce(name, ''))) > 0 or position(lower($2) in lower(coalesce(email, ''))) > 0)
+               union select key_id::text from api_keys where workspace_id = $1 and position(lower($2) in lower(name)) > 0
                union select workspace_id::text from workspaces where workspace_id = $1
-                 and (position($2 in lower(name)) > 0 or position($2 in lower(coalesce(slug, ''))) > 0)
+                 and (position(lower($2) in lower(name)) > 0 or position(lower($2) in lower(coalesce(slug, ''))) > 0)
            ) named limit $3"#,
         workspace,
         text,

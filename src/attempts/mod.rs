@@ -99,14 +99,16 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Starts the writer; `projector` is a pool of that role, `position` tells where the log ends.
+    /// Starts the writer; `projector` is a pool of that role, `position` tells where the log ends, and `applied` how far
+    /// the read models are.
     pub fn spawn(
         projector: PgPool,
         position: watch::Receiver<i64>,
+        applied: watch::Receiver<i64>,
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, noted) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(Writer::new(projector).run(noted, stop));
+        let writer = tokio::spawn(Writer::new(projector, applied).run(noted, stop));
         (Self { queue, position }, writer)
     }
 

@@ -117,6 +117,11 @@ impl Waiting {
         self.0.keys().map(|key| &key.place)
     }
 
+    /// Where the log ended at the latest of them.
+    pub(super) fn position(&self) -> i64 {
+        self.0.values().map(|counted| counted.position).max().unwrap_or(0)
+    }
+
     pub(super) fn take(&mut self) -> Vec<(Key, Counted)> {
         self.0.drain().collect()
     }

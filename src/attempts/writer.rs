@@ -8,7 +8,7 @@ use cqrs_es::Aggregate;
 use sqlx::PgPool;
 use tenure_aggregates::{Claim, Invitation, WorkspaceId};
 use tenure_projections::attempts::{self, Attempt as Row};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ use crate::{clock, ids};
 
 /// How long an attempt waits at most until it can be read.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long it waits for the read models.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often what is old is looked for.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How long attempts are kept.
@@ -26,13 +28,14 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 
 pub(super) struct Writer {
     projector: PgPool,
+    applied: watch::Receiver<i64>,
     waiting: Waiting,
     rows: Rows,
 }
 
 impl Writer {
-    pub(super) fn new(projector: PgPool) -> Self {
-        Self { projector, waiting: Waiting::default(), rows: Rows::default() }
+    pub(super) fn new(projector: PgPool, applied: watch::Receiver<i64>) -> Self {
+        Self { projector, applied, waiting: Waiting::default(), rows: Rows::default() }
     }
 
     /// Runs until told to stop; what is noted by then is written.
@@ -75,6 +78,9 @@ impl Writer {
 
     async fn try_write(&mut self) -> Result<(), sqlx::Error> {
         if !self.waiting.is_empty() {
+            // A workspace that was made just before is to be there.
+            let (applied, seen) = (&mut self.applied, self.waiting.position());
+            let _ = tokio::time::timeout(PATIENCE, applied.wait_for(|applied| *applied >= seen)).await;
             let workspaces = self.workspaces().await?;
             for (key, counted) in self.waiting.take() {
                 let Some(workspace) = workspaces.get(&key.place) else { continue };

@@ -15,13 +15,12 @@ pub struct TooBroad;
 
 /// What `text` leads to; any case.
 pub async fn resolve(tx: &mut TenantTx, text: &str) -> Result<Result<Named, TooBroad>, sqlx::Error> {
-    let text = text.to_lowercase();
-    let mut ids = audit_log::named(tx, &text, MOST + 1).await?;
-    if let Ok(email) = Email::parse(&text) {
+    let mut ids = audit_log::named(tx, text, MOST + 1).await?;
+    if let Ok(email) = Email::parse(text) {
         ids.extend(audit_log::invited(tx, email.as_str(), MOST + 1).await?);
     }
     if ids.len() > usize::try_from(MOST).unwrap_or(usize::MAX) {
         return Ok(Err(TooBroad));
     }
-    Ok(Ok(Named { text, ids }))
+    Ok(Ok(Named { text: text.to_owned(), ids }))
 }

@@ -1,13 +1,16 @@
 //! Where an export is written: standard output, or a file that bears its name only once it is complete.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use crate::audit::export::Format;
+
+/// No record is longer, in bytes.
+const MAX_RECORD: usize = 64 << 20;
 
 /// Where an earlier export stopped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,40 +106,37 @@ fn last_object(file: &File) -> anyhow::Result<(u64, i64)> {
     }
 }
 
-/// The same, where a line may have breaks in its cells.
+/// The same, where a line may have breaks in its cells: it ends with the first break that no quotes enclose.
 fn last_record(file: &File) -> anyhow::Result<(u64, i64)> {
-    let length = file.metadata()?.len();
-    let mut reader = csv::ReaderBuilder::new().has_headers(true).from_reader(BufReader::new(file));
-    let column = reader.headers()?.iter().position(|name| name == "workspace_seq");
-    let column = column.context("this is no export")?;
-    let (mut whole, mut after) = (reader.position().byte(), 0);
-    let mut record = csv::StringRecord::new();
-    // The last one counts as whole only if a line break ends it, which the reader does not tell.
-    while let Ok(true) = reader.read_record(&mut record) {
-        let end = reader.position().byte();
-        if end >= length && !ends_with_break(file, length)? {
+    let mut reader = BufReader::new(file);
+    let (mut whole, mut header, mut last) = (0, None, None);
+    let mut record = Vec::new();
+    loop {
+        let begun = record.len();
+        if reader.read_until(b'\n', &mut record)? == 0 || record.last() != Some(&b'\n') {
             break;
         }
-        after = record.get(column).unwrap_or_default().parse().context("this is no export")?;
-        whole = end;
+        // Two quotes for one inside a cell leave it as it was.
+        let is_open = record.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        if is_open {
+            ensure!(begun < MAX_RECORD, "this is no export");
+            continue;
+        }
+        whole += record.len() as u64;
+        let read = std::mem::take(&mut record);
+        if header.is_none() { header = Some(read) } else { last = Some(read) }
     }
-    // The reader stands before the second half of the break.
-    let mut file = file;
-    file.seek(io::SeekFrom::Start(whole))?;
-    let mut next = [0];
-    if io::Read::read(&mut file, &mut next)? == 1 && next[0] == b'\n' {
-        whole += 1;
-    }
+    let Some(header) = header else { return Ok((0, 0)) };
+    let column = cells(&header)?.iter().position(|name| name == "workspace_seq");
+    let column = column.context("this is no export")?;
+    let Some(last) = last else { return Ok((whole, 0)) };
+    let after = cells(&last)?.get(column).unwrap_or_default().parse().context("this is no export")?;
     Ok((whole, after))
 }
 
-fn ends_with_break(mut file: &File, length: u64) -> io::Result<bool> {
-    let before = file.stream_position()?;
-    file.seek(io::SeekFrom::Start(length.saturating_sub(1)))?;
-    let mut last = [0];
-    io::Read::read_exact(&mut file, &mut last)?;
-    file.seek(io::SeekFrom::Start(before))?;
-    Ok(last[0] == b'\n')
+fn cells(record: &[u8]) -> anyhow::Result<csv::StringRecord> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(record);
+    reader.records().next().context("this is no export")?.context("this is no export")
 }
 
 #[cfg(test)]
