@@ -10,7 +10,7 @@ use crate::TenantTx;
 use crate::recorded::Logged;
 pub use fold::{AuditLog, Described, describe};
 
-/// One entry per event.
+/// One entry per event. What speaks of somebody is sealed in it, as in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub workspace_id: Uuid,
@@ -28,8 +28,11 @@ pub struct Entry {
     pub reason: Option<String>,
     /// What was commanded.
     pub command: Option<String>,
-    pub ip: Option<String>,
-    pub user_agent: Option<String>,
+    /// The stream of the event, for which what is sealed in the entry was sealed.
+    pub aggregate_type: Option<String>,
+    pub aggregate_id: Option<String>,
+    /// From where the request came, sealed.
+    pub origin: Option<String>,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
@@ -127,7 +130,7 @@ pub async fn list(
     matching!(
         Entry,
         "select workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action, target_type, target_id,
-                changes, reason, command, ip, user_agent, request_id, correlation_id, causation_id
+                changes, reason, command, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id
          from audit_log a",
         "and ($2::bigint is null or a.workspace_seq < $2) order by a.workspace_seq desc limit $13",
         tx,
@@ -178,19 +181,6 @@ pub async fn named(tx: &mut TenantTx, text: &str, limit: i64) -> Result<Vec<Stri
            ) named limit $3"#,
         workspace,
         text,
-        limit
-    )
-    .fetch_all(tx.connection())
-    .await
-}
-
-/// The invitations of the workspace to an address.
-pub async fn invited(tx: &mut TenantTx, email: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
-    let workspace: Uuid = tx.workspace().into();
-    sqlx::query_scalar!(
-        r#"select invitation_id::text as "id!" from invitations where workspace_id = $1 and email = $2 limit $3"#,
-        workspace,
-        email,
         limit
     )
     .fetch_all(tx.connection())

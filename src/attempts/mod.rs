@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::data_keys::Vault;
 use crate::store::Origin;
 use writer::Writer;
 
@@ -99,16 +100,17 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Starts the writer; `projector` is a pool of that role, `position` tells where the log ends, and `applied` how far
+    /// Starts the writer; `projector` is a pool of that role, `vault` seals from where they came, `position` tells where the log ends, and `applied` how far
     /// the read models are.
     pub fn spawn(
         projector: PgPool,
+        vault: Vault,
         position: watch::Receiver<i64>,
         applied: watch::Receiver<i64>,
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, noted) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(Writer::new(projector, applied).run(noted, stop));
+        let writer = tokio::spawn(Writer::new(projector, vault, applied).run(noted, stop));
         (Self { queue, position }, writer)
     }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::tally::{Counted, Key, Rows, Waiting};
 use super::{Action, Message, Place};
+use crate::data_keys::{self, ATTEMPT, Owner, Vault};
 use crate::store::origin::{Actor, OPERATOR};
 use crate::{clock, ids};
 
@@ -28,14 +29,15 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 
 pub(super) struct Writer {
     projector: PgPool,
+    vault: Vault,
     applied: watch::Receiver<i64>,
     waiting: Waiting,
     rows: Rows,
 }
 
 impl Writer {
-    pub(super) fn new(projector: PgPool, applied: watch::Receiver<i64>) -> Self {
-        Self { projector, applied, waiting: Waiting::default(), rows: Rows::default() }
+    pub(super) fn new(projector: PgPool, vault: Vault, applied: watch::Receiver<i64>) -> Self {
+        Self { projector, vault, applied, waiting: Waiting::default(), rows: Rows::default() }
     }
 
     /// Runs until told to stop; what is noted by then is written.
@@ -86,7 +88,8 @@ impl Writer {
                 let Some(workspace) = workspaces.get(&key.place) else { continue };
                 let key = self.rows.own_or_rest(*workspace, key);
                 if !self.rows.count(&key, &counted) {
-                    let row = row(*workspace, &key, &counted);
+                    let mut row = row(*workspace, &key, &counted);
+                    row.origin = self.sealed_origin(&row, &counted).await;
                     self.rows.begin(key, row);
                 }
             }
@@ -130,11 +133,42 @@ impl Writer {
         Ok(there.map(|(place, workspace)| (place, WorkspaceId(workspace))).collect())
     }
 
+    /// From where the first attempt came: sealed with the key of whoever it was, else of the workspace; so it goes when
+    /// either goes. Without a key it is not written down.
+    async fn sealed_origin(&self, row: &Row, counted: &Counted) -> Option<String> {
+        if row.action == Action::Omitted.as_str() {
+            return None;
+        }
+        let origin = &counted.first.origin;
+        let owners = [origin.user().map(WorkspaceId::personal), Some(WorkspaceId(row.workspace_id))];
+        let attempt = row.attempt_id.to_string();
+        let place = place_of(row.workspace_id, &attempt);
+        for owner in owners.into_iter().flatten() {
+            match self.vault.live_key(Owner::Workspace(owner)).await {
+                Ok(Some(key)) => {
+                    return data_keys::origin(
+                        &key,
+                        place,
+                        origin.ip.as_deref(),
+                        origin.user_agent.as_deref(),
+                    );
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the origin of a refused attempt could not be sealed"),
+            }
+        }
+        None
+    }
+
     async fn forget(&self) {
         if let Err(error) = attempts::forget(&self.projector, clock::now() - KEPT).await {
             tracing::warn!(%error, "old refused attempts could not be forgotten; trying again later");
         }
     }
+}
+
+fn place_of(workspace: Uuid, attempt: &str) -> data_keys::Place<'_> {
+    data_keys::Place { workspace, aggregate_type: ATTEMPT, aggregate_id: attempt, sequence: 1, field: "" }
 }
 
 fn row(workspace: WorkspaceId, key: &Key, counted: &Counted) -> Row {

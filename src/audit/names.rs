@@ -5,6 +5,9 @@ use tenure_aggregates::values::Email;
 use tenure_projections::audit_log::Named;
 use tenure_projections::{TenantTx, audit_log};
 
+use crate::data_keys::Vault;
+use crate::store::StoreError;
+
 /// How many a name may lead to. An audit log that silently left some out would be worse than none.
 const MOST: i64 = 1_000;
 
@@ -14,10 +17,15 @@ const MOST: i64 = 1_000;
 pub struct TooBroad;
 
 /// What `text` leads to; any case.
-pub async fn resolve(tx: &mut TenantTx, text: &str) -> Result<Result<Named, TooBroad>, sqlx::Error> {
+pub async fn resolve(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    text: &str,
+) -> Result<Result<Named, TooBroad>, StoreError> {
     let mut ids = audit_log::named(tx, text, MOST + 1).await?;
     if let Ok(email) = Email::parse(text) {
-        ids.extend(audit_log::invited(tx, email.as_str(), MOST + 1).await?);
+        let sent = vault.invitations_in(tx.workspace(), &email).await?;
+        ids.extend(sent.iter().map(ToString::to_string));
     }
     if ids.len() > usize::try_from(MOST).unwrap_or(usize::MAX) {
         return Ok(Err(TooBroad));

@@ -8,7 +8,9 @@ use tenure_projections::recorded::Logged;
 use tenure_projections::{TenantTx, history};
 use uuid::Uuid;
 
-use crate::resources::Outcome;
+use crate::data_keys::Vault;
+use crate::resources::{AuditEntry, Outcome};
+use crate::store::StoreError;
 
 /// A place in that order. It never changes, whatever is written meanwhile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,6 +44,36 @@ pub enum Item<E> {
 }
 
 type Placed<E> = (At, Item<E>);
+
+/// Opens what is sealed in a piece of the list; the order stays.
+pub async fn opened(vault: &Vault, items: Vec<Placed<Entry>>) -> Result<Vec<(At, AuditEntry)>, StoreError> {
+    let (mut places, mut entries, mut attempts) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
+    for (at, item) in items {
+        places.push(at);
+        match item {
+            Item::Done(entry) => entries.push(entry),
+            Item::Refused(attempt) => attempts.push(attempt),
+        }
+    }
+    let origins = vault.open_entries(&mut entries).await?;
+    let mut done = entries.into_iter().zip(origins).map(|(entry, from)| AuditEntry::of_entry(entry, from));
+    let mut refused = refused(vault, attempts).await?.into_iter();
+    let opened = places.into_iter().filter_map(|at| {
+        let entry = if at.attempt.is_some() { refused.next() } else { done.next() };
+        entry.map(|entry| (at, entry))
+    });
+    Ok(opened.collect())
+}
+
+/// Refused attempts as entries.
+pub async fn refused(vault: &Vault, attempts: Vec<Attempt>) -> Result<Vec<AuditEntry>, StoreError> {
+    let origins = vault.open_attempts(&attempts).await?;
+    Ok(attempts
+        .into_iter()
+        .zip(origins)
+        .map(|(attempt, from)| AuditEntry::of_attempt(attempt, from))
+        .collect())
+}
 
 /// Newest first, those before `before`.
 pub async fn newest(

@@ -28,7 +28,8 @@ use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::Look;
 use crate::audit::export::{CHUNK, Chunk, Encoder, Format, Wanted};
 use crate::audit::names;
-use crate::audit::timeline::{At, Item, newest};
+use crate::audit::timeline::{At, newest, opened};
+use crate::data_keys::Vault;
 use crate::resources::{AuditEntry, Outcome};
 use crate::store::StoreError;
 
@@ -64,10 +65,10 @@ impl Terms {
         ]
     }
 
-    async fn filter(self, tx: &mut TenantTx) -> Result<Filter, Problem> {
+    async fn filter(self, tx: &mut TenantTx, vault: &Vault) -> Result<Filter, Problem> {
         let named = match &self.q {
             Some(text) => {
-                let resolved = names::resolve(tx, text).await.map_err(StoreError::from)?;
+                let resolved = names::resolve(tx, vault, text).await?;
                 Some(resolved.map_err(|broad| Problem::invalid_field("?q", "too_broad", broad.to_string()))?)
             }
             None => None,
@@ -133,14 +134,11 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     let bound = terms.bound().into_iter().chain([("outcome", wanted.clone())]);
     let scope = Scope::new(format!("/v1/workspaces/{id}/audit-log"), bound);
     let before: Option<At> = scope.open(&look.app, cursor.as_deref())?;
-    let filter = terms.filter(&mut tx).await?;
+    let filter = terms.filter(&mut tx, &look.app.vault).await?;
     let outcome = outcome(wanted.as_deref());
     let items = newest(&mut tx, &filter, outcome, before, limit + 1).await.map_err(StoreError::from)?;
-    let entry = |(_, item)| match item {
-        Item::Done(entry) => AuditEntry::from(entry),
-        Item::Refused(attempt) => AuditEntry::from(attempt),
-    };
-    let response = scope.page(&look.app, items, limit, |item| item.0, entry)?;
+    let entries = opened(&look.app.vault, items).await?;
+    let response = scope.page(&look.app, entries, limit, |entry| entry.0, |entry| entry.1)?;
     Ok(look.fresh(response))
 }
 
@@ -211,7 +209,7 @@ async fn export(
     let ExportQuery { actor, actor_type, action, target, command, from, to, q, .. } = query;
     let terms = Terms { actor, actor_type, action, target, command, from, to, q };
     let mut tx = look.workspace(id, Permission::AuditRead).await?;
-    let filter = terms.filter(&mut tx).await?;
+    let filter = terms.filter(&mut tx, &look.app.vault).await?;
     drop(tx);
     let encoder = Encoder::begin(format)?;
     let mut exporting = Exporting { look, id, wanted: Wanted { filter, outcome }, encoder, at: after };
@@ -249,7 +247,7 @@ impl Exporting {
     /// no further, and the file is visibly broken off.
     async fn step(&mut self) -> Result<(Vec<u8>, bool), Problem> {
         let mut tx = self.look.workspace(self.id, Permission::AuditRead).await?;
-        let chunk = Chunk::read(&mut tx, &self.wanted, self.at, CHUNK).await?;
+        let chunk = Chunk::read(&mut tx, &self.look.app.vault, &self.wanted, self.at, CHUNK).await?;
         drop(tx);
         self.at = chunk.last;
         let mut bytes = self.encoder.encode(chunk.lines)?;

@@ -9,6 +9,8 @@ use tenure_projections::recorded::Logged;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::data_keys::RequestOrigin;
+
 /// Something that was done, or an attempt that was refused.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditEntry {
@@ -126,8 +128,9 @@ impl AuditEntry {
     }
 }
 
-impl From<Entry> for AuditEntry {
-    fn from(entry: Entry) -> Self {
+impl AuditEntry {
+    /// An entry whose sealed parts are opened, and from where its request came.
+    pub fn of_entry(entry: Entry, from: RequestOrigin) -> Self {
         Self {
             position: entry.position,
             workspace_seq: entry.workspace_seq,
@@ -140,13 +143,44 @@ impl From<Entry> for AuditEntry {
             reason: entry.reason,
             command: entry.command,
             origin: AuditOrigin {
-                ip: entry.ip,
-                user_agent: entry.user_agent,
+                ip: from.ip,
+                user_agent: from.user_agent,
                 correlation_id: entry.correlation_id.or_else(|| entry.request_id.clone()),
                 request_id: entry.request_id,
                 causation_id: entry.causation_id,
             },
             refusal: None,
+        }
+    }
+
+    /// A refused attempt, and from where it came.
+    pub fn of_attempt(attempt: Attempt, from: RequestOrigin) -> Self {
+        Self {
+            position: attempt.position,
+            workspace_seq: attempt.workspace_seq,
+            time: attempt.first_at,
+            outcome: Outcome::Refused,
+            actor: AuditActor { kind: attempt.actor_type, id: attempt.actor_id, via: attempt.via },
+            action: attempt.action,
+            target: AuditTarget { kind: attempt.target_type, id: attempt.target_id },
+            changes: Value::Object(Map::new()),
+            reason: None,
+            command: attempt.command.clone(),
+            origin: AuditOrigin {
+                ip: from.ip,
+                user_agent: from.user_agent,
+                correlation_id: attempt.correlation_id.or_else(|| attempt.request_id.clone()),
+                request_id: attempt.request_id,
+                causation_id: None,
+            },
+            refusal: Some(AuditRefusal {
+                attempt_id: attempt.attempt_id,
+                code: attempt.code,
+                permission: attempt.permission,
+                command: attempt.command,
+                count: attempt.count,
+                last_time: attempt.last_at,
+            }),
         }
     }
 }
@@ -178,38 +212,6 @@ impl From<Described<'_>> for AuditEntry {
                 causation_id: metadata.causation_id,
             },
             refusal: None,
-        }
-    }
-}
-
-impl From<Attempt> for AuditEntry {
-    fn from(attempt: Attempt) -> Self {
-        Self {
-            position: attempt.position,
-            workspace_seq: attempt.workspace_seq,
-            time: attempt.first_at,
-            outcome: Outcome::Refused,
-            actor: AuditActor { kind: attempt.actor_type, id: attempt.actor_id, via: attempt.via },
-            action: attempt.action,
-            target: AuditTarget { kind: attempt.target_type, id: attempt.target_id },
-            changes: Value::Object(Map::new()),
-            reason: None,
-            command: attempt.command.clone(),
-            origin: AuditOrigin {
-                ip: None,
-                user_agent: None,
-                correlation_id: attempt.correlation_id.or_else(|| attempt.request_id.clone()),
-                request_id: attempt.request_id,
-                causation_id: None,
-            },
-            refusal: Some(AuditRefusal {
-                attempt_id: attempt.attempt_id,
-                code: attempt.code,
-                permission: attempt.permission,
-                command: attempt.command,
-                count: attempt.count,
-                last_time: attempt.last_at,
-            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How events become audit entries.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
@@ -23,7 +23,7 @@ impl Projection for AuditLog {
         let mut entries = Vec::with_capacity(batch.len());
         for recorded in batch {
             if !matches!(recorded.event, Event::Claim(_)) {
-                entries.push(describe(recorded)?);
+                entries.push(describe(recorded, recorded.stored())?);
             }
         }
         insert(conn, &entries.iter().collect::<Vec<_>>()).await?;
@@ -41,6 +41,8 @@ pub struct Described<'a> {
     /// `{field: {from, to}}`
     pub changes: Value,
     pub reason: Option<String>,
+    /// From where the request came, sealed.
+    pub origin: Option<String>,
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
@@ -57,9 +59,10 @@ const NOT_A_CHANGE: [&str; 10] = [
     "because",
 ];
 
-/// An event as an entry. Fails only if it cannot be written as JSON.
-pub fn describe(recorded: &Recorded) -> Result<Described<'_>, sqlx::Error> {
-    let fields = match &recorded.event {
+/// An event as an entry; `event` is the recorded one, opened or as it is stored. Fails only if it cannot be written as
+/// JSON.
+pub fn describe<'a>(recorded: &'a Recorded, event: &Event) -> Result<Described<'a>, sqlx::Error> {
+    let fields = match event {
         Event::User(event) => serde_json::to_value(event),
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
@@ -83,7 +86,17 @@ pub fn describe(recorded: &Recorded) -> Result<Described<'_>, sqlx::Error> {
         target_id,
         changes: changes(name, fields),
         reason,
+        origin: origin(recorded),
     })
+}
+
+/// From where the request came: sealed, but for events that are older than the keys.
+fn origin(recorded: &Recorded) -> Option<String> {
+    let metadata = &recorded.metadata;
+    if metadata.origin.is_some() || metadata.ip.is_none() && metadata.user_agent.is_none() {
+        return metadata.origin.clone();
+    }
+    Some(json!({"ip": metadata.ip, "user_agent": metadata.user_agent}).to_string())
 }
 
 fn target(recorded: &Recorded) -> (&'static str, String) {
@@ -186,10 +199,11 @@ async fn insert(conn: &mut PgConnection, rows: &[&Described<'_>]) -> Result<(), 
     }
     sqlx::query!(
         "insert into audit_log (workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action,
-             target_type, target_id, changes, reason, command, ip, user_agent, request_id, correlation_id, causation_id)
+             target_type, target_id, changes, reason, command, aggregate_type, aggregate_id, origin, request_id,
+             correlation_id, causation_id)
          select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::text[],
-             $15::text[], $16::text[], $17::text[], $18::text[])",
+             $15::text[], $16::text[], $17::text[], $18::text[], $19::text[])",
         &column(rows, |row| row.recorded.workspace_id.0),
         &column(rows, |row| row.recorded.workspace_seq),
         &column(rows, |row| row.recorded.position),
@@ -203,8 +217,9 @@ async fn insert(conn: &mut PgConnection, rows: &[&Described<'_>]) -> Result<(), 
         &column(rows, |row| sqlx::types::Json(&row.changes)) as _,
         &column(rows, |row| row.reason.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.command.as_deref()) as _,
-        &column(rows, |row| row.recorded.metadata.ip.as_deref()) as _,
-        &column(rows, |row| row.recorded.metadata.user_agent.as_deref()) as _,
+        &column(rows, |row| row.recorded.event.aggregate_type()) as _,
+        &column(rows, |row| row.recorded.aggregate_id.as_str()) as _,
+        &column(rows, |row| row.origin.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.request_id.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.correlation_id.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.causation_id.as_deref()) as _

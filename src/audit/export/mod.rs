@@ -18,9 +18,10 @@ mod parquet;
 use serde_json::{Map, Value};
 use tenure_projections::TenantTx;
 use tenure_projections::audit_log::{Filter, action, describe};
-use tenure_projections::recorded::{Logged, Metadata};
+use tenure_projections::recorded::{Logged, Metadata, Opened};
 
 use super::timeline::{self, At, Item};
+use crate::data_keys::Vault;
 use crate::resources::{AuditEntry, Outcome};
 use crate::store::StoreError;
 
@@ -54,31 +55,53 @@ pub struct Chunk {
 
 impl Chunk {
     /// Reads on after a place, at most so many lines.
-    pub async fn read(tx: &mut TenantTx, wanted: &Wanted, after: At, limit: i64) -> Result<Self, StoreError> {
+    pub async fn read(
+        tx: &mut TenantTx,
+        vault: &Vault,
+        wanted: &Wanted,
+        after: At,
+        limit: i64,
+    ) -> Result<Self, StoreError> {
         let items = timeline::oldest(tx, &wanted.filter, wanted.outcome, after, limit).await?;
         let last = items.last().map_or(after, |item| item.0);
         let is_last = i64::try_from(items.len()).is_ok_and(|read| read < limit);
-        let lines = items.into_iter().map(|(_, item)| line(item)).collect::<Result<_, _>>()?;
+        let lines = lines(vault, items.into_iter().map(|item| item.1)).await?;
         Ok(Self { lines, last, is_last })
     }
 }
 
-fn line(item: Item<Logged>) -> Result<Line, StoreError> {
-    match item {
-        Item::Refused(attempt) => Ok(Line { entry: attempt.into(), leaf: None }),
-        Item::Done(event) => {
-            let leaf = Some(leaf::leaf(&event));
-            Ok(Line { entry: entry(event)?, leaf })
+/// Opens what is sealed; the order stays.
+async fn lines(vault: &Vault, items: impl Iterator<Item = Item<Logged>>) -> Result<Vec<Line>, StoreError> {
+    let (mut order, mut events, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
+    for item in items {
+        order.push(matches!(item, Item::Done(_)));
+        match item {
+            Item::Done(event) => events.push(event),
+            Item::Refused(attempt) => attempts.push(attempt),
         }
     }
+    let mut events = vault.open_events(events).await?.into_iter();
+    let mut attempts = timeline::refused(vault, attempts).await?.into_iter();
+    let mut lines = Vec::with_capacity(order.len());
+    for is_event in order {
+        if is_event {
+            lines.extend(events.next().map(line).transpose()?);
+        } else {
+            lines.extend(attempts.next().map(|entry| Line { entry, leaf: None }));
+        }
+    }
+    Ok(lines)
 }
 
 /// An event that this program cannot read stands in the export all the same, with what can be said of it.
-fn entry(event: Logged) -> Result<AuditEntry, StoreError> {
-    match event.clone().decode() {
-        Ok(recorded) => Ok(describe(&recorded)?.into()),
-        Err(_) => Ok(undecodable(&event)),
-    }
+fn line(event: Opened) -> Result<Line, StoreError> {
+    let leaf = Some(leaf::leaf(&event.logged));
+    let logged = event.logged.clone();
+    let entry = match event.decode() {
+        Ok(recorded) => describe(&recorded, &recorded.event)?.into(),
+        Err(_) => undecodable(&logged),
+    };
+    Ok(Line { entry, leaf })
 }
 
 fn undecodable(event: &Logged) -> AuditEntry {

@@ -17,6 +17,7 @@ use crate::audit::export::{CHUNK, Chunk, Encoder, Format, Wanted};
 use crate::audit::timeline::At;
 use crate::cli::database::Database;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::resources::Outcome;
 
@@ -58,17 +59,20 @@ impl Export {
         ensure!(!self.resume || self.format != Format::Parquet, "a Parquet file cannot be gone on with");
         let database = Database::open(&settings, true).await?;
         let service = pool(&database.options, Role::Service, 2);
+        let keeper = pool(&database.options, Role::Keeper, 2);
         let outcome = async {
             migrate(&database.options).await?;
-            self.export(&service).await
+            let vault = Vault::open(keeper.clone(), settings.master_keys()?).await?.0;
+            self.export(&service, &vault).await
         };
         let outcome = outcome.await;
         service.close().await;
+        keeper.close().await;
         database.close().await;
         outcome
     }
 
-    async fn export(&self, service: &PgPool) -> anyhow::Result<()> {
+    async fn export(&self, service: &PgPool, vault: &Vault) -> anyhow::Result<()> {
         let workspace = WorkspaceId(self.workspace);
         let mut tx = TenantTx::begin(service, workspace).await?;
         let head = history::end(&mut tx).await?;
@@ -87,7 +91,7 @@ impl Export {
         };
         let after = if self.resume { after } else { self.after };
         let mut shown = Shown::new(after, head, self.output.is_some());
-        self.write(service, workspace, encoder, after, &mut destination, &mut shown).await?;
+        self.write((service, vault), workspace, encoder, after, &mut destination, &mut shown).await?;
         destination.complete()?;
         shown.done(self.output.as_deref());
         Ok(())
@@ -95,7 +99,7 @@ impl Export {
 
     async fn write(
         &self,
-        service: &PgPool,
+        (service, vault): (&PgPool, &Vault),
         workspace: WorkspaceId,
         mut encoder: Encoder,
         after: i64,
@@ -107,7 +111,7 @@ impl Export {
         let mut at = At::event(after);
         loop {
             let mut tx = TenantTx::begin(service, workspace).await?;
-            let chunk = Chunk::read(&mut tx, &wanted, at, CHUNK).await?;
+            let chunk = Chunk::read(&mut tx, vault, &wanted, at, CHUNK).await?;
             tx.close().await?;
             at = chunk.last;
             shown.at(at.workspace_seq, chunk.lines.len());

@@ -3,22 +3,39 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::Row;
+use tenure::data_keys::{SealedValue, Stream};
 
 use crate::support::service::OPERATOR_KEY;
 use crate::support::{Acme, User};
 
-/// An entry as it lies in the database: action, actor, via, ip, user agent, request id.
+/// An entry as it lies in the database, opened: action, actor, via, ip, user agent, request id.
 type Entry = (String, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>);
 
 async fn entries_after(acme: &Acme, position: i64) -> Vec<Entry> {
     acme.service.app().reads.wait_for(acme.service.head().await).await.unwrap();
     let admin = acme.service.admin().await;
     let rows = sqlx::query(
-        "select action, actor_id, via, ip, user_agent, request_id from audit_log where position > $1 order by position",
+        "select action, actor_id, via, request_id, workspace_id, aggregate_type, aggregate_id, origin
+         from audit_log where position > $1 order by position",
     );
     let rows = rows.bind(position).fetch_all(&admin).await.unwrap();
     admin.close().await;
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))).collect()
+    let mut entries = Vec::new();
+    for row in &rows {
+        let mut origin: Value = row.get::<Option<String>, _>("origin").into();
+        let stream = Stream {
+            workspace: row.get("workspace_id"),
+            aggregate_type: row.get("aggregate_type"),
+            aggregate_id: row.get("aggregate_id"),
+        };
+        let mut sealed = [SealedValue { stream, value: &mut origin }];
+        acme.service.app().vault.open_values(&mut sealed).await.unwrap();
+        let origin: Value =
+            origin.as_str().map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default();
+        let text = |name: &str| origin[name].as_str().map(str::to_owned);
+        entries.push((row.get(0), row.get(1), row.get(2), text("ip"), text("user_agent"), row.get(3)));
+    }
+    entries
 }
 
 #[tokio::test]
