@@ -37,7 +37,7 @@ grant select, update (wrapped, wrapped_by) on data_keys to tenure_keeper;
 grant insert, select (key_id, workspace_id, address_hash, destroyed_at),
     update (wrapped, address_hash, destroyed_at) on data_keys to tenure_appender;
 grant select, insert, update on root_key to tenure_keeper;
-grant select (position) on log_head to tenure_keeper;
+grant select on log_head to tenure_keeper;
 
 -- Read models that outlive an erasure keep what is sealed as it is; it is opened for whoever may read it.
 -- With its stream known, what an entry says can be opened; who asked from where is one sealed text.

@@ -58,7 +58,7 @@ const APPEND: &str = append!("");
 const APPEND_AND_DESTROY: &str = append!(
     ", destroyed as (
     update data_keys d set wrapped = null, address_hash = null, destroyed_at = $2 from head
-    where d.wrapped is not null and (d.workspace_id = any($33::uuid[]) or d.address_hash = any($34::bytea[]))
+    where d.destroyed_at is null and (d.workspace_id = any($33::uuid[]) or d.address_hash = any($34::bytea[]))
 )"
 );
 

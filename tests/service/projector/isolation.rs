@@ -85,7 +85,11 @@ async fn fenced(db: &Database) {
     .fetch_all(&db.owner)
     .await
     .unwrap();
-    assert_eq!(strays, ["events_position", "events_stream"], "global by design, and no other");
+    assert_eq!(
+        strays,
+        ["data_keys_pkey", "events_position", "events_stream"],
+        "global by design, and no other"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
