@@ -40,7 +40,7 @@ impl At {
 #[derive(Debug)]
 pub enum Item<E> {
     Done(E),
-    Refused(Attempt),
+    Refused(Box<Attempt>),
 }
 
 type Placed<E> = (At, Item<E>);
@@ -52,7 +52,7 @@ pub async fn opened(vault: &Vault, items: Vec<Placed<Entry>>) -> Result<Vec<(At,
         places.push(at);
         match item {
             Item::Done(entry) => entries.push(entry),
-            Item::Refused(attempt) => attempts.push(attempt),
+            Item::Refused(attempt) => attempts.push(*attempt),
         }
     }
     let origins = vault.open_entries(&mut entries).await?;
@@ -93,7 +93,7 @@ pub async fn newest(
     }
     if outcome != Some(Outcome::Done) {
         let refused = attempts::list(tx, filter, before.map(At::key), limit).await?;
-        items.extend(refused.into_iter().map(|attempt| (At::of(&attempt), Item::Refused(attempt))));
+        items.extend(refused.into_iter().map(|attempt| (At::of(&attempt), Item::Refused(Box::new(attempt)))));
     }
     items.sort_by_key(|item| std::cmp::Reverse(item.0));
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -120,7 +120,7 @@ pub async fn oldest(
     }
     if outcome != Some(Outcome::Done) {
         let refused = attempts::since(tx, filter, after.key(), limit).await?;
-        items.extend(refused.into_iter().map(|attempt| (At::of(&attempt), Item::Refused(attempt))));
+        items.extend(refused.into_iter().map(|attempt| (At::of(&attempt), Item::Refused(Box::new(attempt)))));
     }
     items.sort_by_key(|item| item.0);
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

@@ -77,7 +77,7 @@ async fn lines(vault: &Vault, items: impl Iterator<Item = Item<Logged>>) -> Resu
         order.push(matches!(item, Item::Done(_)));
         match item {
             Item::Done(event) => events.push(event),
-            Item::Refused(attempt) => attempts.push(attempt),
+            Item::Refused(attempt) => attempts.push(*attempt),
         }
     }
     let mut events = vault.open_events(events).await?.into_iter();

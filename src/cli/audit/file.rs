@@ -117,7 +117,7 @@ fn last_record(file: &File) -> anyhow::Result<(u64, i64)> {
             break;
         }
         // Two quotes for one inside a cell leave it as it was.
-        let is_open = record.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        let is_open = record.iter().fold(false, |open, byte| open != (*byte == b'"'));
         if is_open {
             ensure!(begun < MAX_RECORD, "this is no export");
             continue;

@@ -70,7 +70,8 @@ async fn whatever_is_denied_for_want_of_a_right_is_noted_and_what_is_only_wrong_
         ("command.denied", "permission_denied", "carol"),
     ];
     let mut told = told(&entries);
-    (told.sort_unstable(), expected.sort_unstable());
+    told.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(told, expected);
     // What is only wrong, or not there, or an ordinary page that somebody may not see, is nobody's attempt.
     let before = rows(&acme.service).await.len();
@@ -318,12 +319,44 @@ async fn nothing_is_noted_of_a_workspace_that_is_not_and_no_answer_tells() {
 async fn an_id_in_other_letters_is_the_same_id() {
     let acme = Acme::found().await;
     let dave = acme.service.user("dave");
-    let encoded: String = acme.id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = acme.id.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     for spelling in [acme.id.to_uppercase(), acme.id.replace('-', ""), encoded] {
         dave.delete(&format!("/v1/workspaces/{spelling}")).await.refused(404, "not_found");
     }
     let entries = refused(&acme).await;
     assert_eq!(told(&entries), [("command.denied", "not_found", "dave")]);
     assert_eq!(entries[0]["refusal"]["count"], 3);
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn from_where_an_attempt_came_is_sealed_and_goes_with_whoever_it_was() {
+    let acme = Acme::found().await;
+    let agents = [("carol", "agent-of-carol/1.0"), ("dave", "agent-of-dave/1.0")];
+    for (user, agent) in agents {
+        let user = acme.service.user(user);
+        user.send(Method::DELETE, &acme.at(""), None, &[("user-agent", agent)]).await;
+    }
+    let headers = [("authorization", "Bearer nonsense"), ("user-agent", "agent-of-nobody/1.0")];
+    acme.service.bare(Method::DELETE, &acme.at(""), &headers).await.refused(401, "unauthenticated");
+    let agent_of = |entries: &[Value], actor: &Value| -> Value {
+        let found = entries.iter().find(|entry| entry["actor"]["id"] == *actor).unwrap();
+        found["origin"]["user_agent"].clone()
+    };
+    let entries = refused(&acme).await;
+    assert_eq!(agent_of(&entries, &json!("carol")), "agent-of-carol/1.0");
+    assert_eq!(agent_of(&entries, &json!("dave")), "agent-of-dave/1.0");
+    assert_eq!(agent_of(&entries, &Value::Null), "agent-of-nobody/1.0");
+    for row in rows(&acme.service).await {
+        assert!(!row.contains("agent-of") && !row.contains("127.0.0.1") && row.contains("sealed:"), "{row}");
+    }
+    // Whoever is erased takes it along, here and in every file.
+    acme.service.operator().delete("/v1/users/dave").await.expect(StatusCode::NO_CONTENT);
+    let entries = refused(&acme).await;
+    assert_eq!(agent_of(&entries, &json!("dave")), "[erased]");
+    assert_eq!(agent_of(&entries, &json!("carol")), "agent-of-carol/1.0");
+    let exported = acme.ada().sees(&acme.at("/audit-log/export?outcome=refused")).await.body.to_string();
+    assert!(exported.contains("[erased]") && exported.contains("agent-of-carol"), "{exported}");
+    assert!(!exported.contains("agent-of-dave") && !exported.contains("sealed:"));
     acme.stop().await;
 }

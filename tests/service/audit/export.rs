@@ -345,3 +345,22 @@ async fn an_event_that_cannot_be_read_stands_in_the_export_all_the_same() {
     assert!(exported[1]["leaf"].as_str().unwrap().ends_with("{\"type\":\"FromTheFuture\"}"));
     acme.service.leave().await;
 }
+
+#[tokio::test]
+async fn what_is_erased_is_erased_in_every_file_and_only_the_leaf_keeps_it_sealed() {
+    let acme = Acme::found().await;
+    acme.service.operator().delete("/v1/users/carol").await.expect(StatusCode::NO_CONTENT);
+    let exported = lines(&acme, "").await;
+    let started = exported.iter().find(|line| line["actor"]["id"] == "carol").unwrap();
+    assert_eq!(started["origin"]["ip"], "[erased]");
+    let invited = exported.iter().filter(|line| line["action"] == "invitation.sent").collect::<Vec<_>>();
+    assert_eq!(invited.len(), 2);
+    assert_eq!(invited[0]["changes"]["email"]["to"], "bob@example.com");
+    assert_eq!(invited[1]["changes"]["email"]["to"], "[erased]");
+    for mut line in exported {
+        let leaf = line.as_object_mut().unwrap().shift_remove("leaf").unwrap();
+        assert!(!line.to_string().contains("sealed:"), "{line:#}");
+        assert!(!leaf.as_str().unwrap().contains("@example.com"), "{leaf}");
+    }
+    acme.stop().await;
+}
