@@ -32,6 +32,18 @@ pub struct OpenedKey {
     new_network: Option<String>,
 }
 
+/// Why a key did not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRefusal {
+    pub code: &'static str,
+    /// The key, and the workspace it belongs to, if there is or was one.
+    pub key: Option<(WorkspaceId, ApiKeyId)>,
+}
+
+impl KeyRefusal {
+    const UNKNOWN: Self = Self { code: "key_unknown", key: None };
+}
+
 #[derive(Debug)]
 pub struct KeyRing {
     store: Store,
@@ -69,18 +81,22 @@ impl KeyRing {
         from: Option<IpAddr>,
         exactly: bool,
         now: Time,
-    ) -> Result<Option<OpenedKey>, Failure> {
+    ) -> Result<Result<OpenedKey, KeyRefusal>, Failure> {
         if !api_key::is_well_formed(key) {
-            return Ok(None);
+            return Ok(Err(KeyRefusal::UNKNOWN));
         }
         let hash = api_key::hash(key);
-        let Some((workspace, id, state)) = self.find(&hash, exactly).await? else { return Ok(None) };
-        let Some(terms) = state.terms().filter(|terms| is_good(terms, &hash, from, now)) else {
-            return Ok(None);
+        let Some((home, key, state)) = self.find(&hash, exactly).await? else {
+            return Ok(Err(KeyRefusal::UNKNOWN));
         };
-        self.note_use(workspace, id, now);
+        let (workspace, id) = (WorkspaceId(home), ApiKeyId(key));
+        let terms = match usable(&state, &hash, from, now) {
+            Ok(terms) => terms,
+            Err(code) => return Ok(Err(KeyRefusal { code, key: Some((workspace, id)) })),
+        };
+        self.note_use(home, key, now);
         let new_network = from.map(network_of).filter(|network| is_new(terms, network));
-        Ok(Some(OpenedKey { id: ApiKeyId(id), workspace: WorkspaceId(workspace), new_network }))
+        Ok(Ok(OpenedKey { id, workspace, new_network }))
     }
 
     /// From memory, as long as that is fresh; a command looks at the key once more, at its commit.
@@ -169,9 +185,22 @@ impl OpenedKey {
     }
 }
 
-fn is_good(terms: &Terms, hash: &str, from: Option<IpAddr>, now: Time) -> bool {
-    let current = terms.expires_at.is_none_or(|end| end > now);
-    current && terms.accepts(hash, now) && is_permitted_from(terms, from)
+/// The key's terms, if it is good here and now; else the code of what is wrong.
+fn usable<'a>(
+    key: &'a ApiKey,
+    hash: &str,
+    from: Option<IpAddr>,
+    now: Time,
+) -> Result<&'a Terms, &'static str> {
+    // The secret before the present one is dead once the overlap is over.
+    let terms = key.terms().filter(|terms| terms.accepts(hash, now)).ok_or("key_revoked")?;
+    if terms.expires_at.is_some_and(|end| end <= now) {
+        return Err("key_expired");
+    }
+    if !is_permitted_from(terms, from) {
+        return Err("key_network");
+    }
+    Ok(terms)
 }
 
 fn is_permitted_from(terms: &Terms, from: Option<IpAddr>) -> bool {

@@ -4,6 +4,8 @@
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
 //! - [`access`]: who may do what, from memory; [`feeds`]: the log as other programs follow it
+//! - [`attempts`]: what was refused; nothing else is written beside the log
+//! - [`audit`]: what was done and what was refused in one order, and its export
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
@@ -14,6 +16,8 @@
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
 
 pub mod access;
+pub mod attempts;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod commands;

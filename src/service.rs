@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Feed};
+use crate::attempts::Attempts;
 use crate::clock;
 use crate::commands::upkeep;
 use crate::config::Settings;
@@ -45,6 +46,7 @@ pub struct Service {
     projector: Handle,
     upkeep: JoinHandle<()>,
     feed: JoinHandle<()>,
+    attempts: JoinHandle<()>,
     rate_limits: JoinHandle<()>,
     tail: JoinHandle<()>,
     stopping: CancellationToken,
@@ -110,6 +112,13 @@ impl Service {
         };
         let upkeep = tokio::spawn(works.run(stopping.clone()));
         let feed = Feed::spawn(access.clone(), projector_pool.clone(), store.clone(), stopping.clone());
+        let (attempts, attempts_writer) = Attempts::spawn(
+            projector_pool.clone(),
+            vault.clone(),
+            store.position(),
+            projector.applied(),
+            stopping.clone(),
+        );
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -117,6 +126,7 @@ impl Service {
             vault,
             reads,
             access,
+            attempts,
             keys: Keys::from(&root),
             operator,
             issuers,
@@ -140,6 +150,7 @@ impl Service {
             projector,
             upkeep,
             feed,
+            attempts: attempts_writer,
             rate_limits,
             tail,
             stopping,
@@ -168,6 +179,7 @@ impl Service {
         self.stopping.cancel();
         let _ = self.upkeep.await;
         let _ = self.feed.await;
+        let _ = self.attempts.await;
         let _ = self.rate_limits.await;
         let _ = self.tail.await;
         self.app.store.close().await;

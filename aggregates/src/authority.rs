@@ -127,6 +127,10 @@ impl Refused for Refusal {
         }
     }
 
+    fn hides_workspace(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+
     fn permission(&self) -> Option<&'static str> {
         match self {
             Self::PermissionDenied(permission) => Some(permission.as_str()),

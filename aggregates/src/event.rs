@@ -39,6 +39,11 @@ pub trait Refused: std::error::Error + Send + Sync + 'static {
         None
     }
 
+    /// Whether it says that there is no such workspace, as strangers are told of every workspace.
+    fn hides_workspace(&self) -> bool {
+        false
+    }
+
     /// What is wrong with that field.
     fn fault(&self) -> Fault {
         Fault::Invalid

@@ -536,6 +536,10 @@ impl Refused for Refusal {
         }
     }
 
+    fn hides_workspace(&self) -> bool {
+        matches!(self, Self::NotFound)
+    }
+
     fn fault(&self) -> Fault {
         if matches!(self, Self::RoleUnknown(_)) { Fault::UnknownRole } else { Fault::Invalid }
     }

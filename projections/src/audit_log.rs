@@ -7,7 +7,8 @@ use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use crate::TenantTx;
-pub use fold::AuditLog;
+use crate::recorded::Logged;
+pub use fold::{AuditLog, Described, describe};
 
 /// One entry per event. What speaks of somebody is sealed in it, as in the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Entry {
     /// `{field: {from, to}}`
     pub changes: Value,
     pub reason: Option<String>,
+    /// What was commanded.
+    pub command: Option<String>,
     /// The stream of the event, for which what is sealed in the entry was sealed.
     pub aggregate_type: Option<String>,
     pub aggregate_id: Option<String>,
@@ -35,52 +38,159 @@ pub struct Entry {
     pub causation_id: Option<String>,
 }
 
+/// Which entries are wanted; what is not given is not asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Filter<'a> {
+pub struct Filter {
     /// The actor's id.
-    pub actor: Option<&'a str>,
+    pub actor: Option<String>,
+    /// user, service, `api_key`, system, or unknown.
+    pub actor_type: Option<String>,
     /// An action, or a family of them: `membership.*`.
-    pub action: Option<&'a str>,
+    pub action: Option<String>,
     /// The target's id.
-    pub target: Option<&'a str>,
+    pub target: Option<String>,
+    /// What was commanded.
+    pub command: Option<String>,
     /// At or after.
     pub from: Option<Time>,
     /// Before.
     pub to: Option<Time>,
+    pub named: Option<Named>,
+}
+
+/// A piece of text that actor, target or action must have, or a name that leads to actor or target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// In any case.
+    pub text: String,
+    /// Those whose name has it.
+    pub ids: Vec<String>,
+}
+
+impl Filter {
+    pub fn is_empty(&self) -> bool {
+        let Self { actor, actor_type, action, target, command, from, to, named } = self;
+        let texts = [actor, actor_type, action, target, command];
+        texts.iter().all(|text| text.is_none()) && from.is_none() && to.is_none() && named.is_none()
+    }
+
+    /// The one action, or the beginning of all of a family.
+    pub(crate) fn action(&self) -> (Option<&str>, Option<&str>) {
+        let family = self.action.as_deref().and_then(|action| action.strip_suffix('*'));
+        (self.action.as_deref().filter(|_| family.is_none()), family)
+    }
+
+    pub(crate) fn named(&self) -> (Option<&str>, Option<&[String]>) {
+        self.named.as_ref().map(|named| (named.text.as_str(), named.ids.as_slice())).unzip()
+    }
+}
+
+/// Reads what the filter lets through of `audit_log a`; `$1` is the workspace, `$2` a `workspace_seq`, `$13` how many.
+macro_rules! matching {
+    ($row:ident, $head:literal, $tail:literal, $tx:expr, $filter:expr, $from:expr, $limit:expr) => {{
+        let workspace: Uuid = $tx.workspace().into();
+        let ((action, family), (text, ids)) = ($filter.action(), $filter.named());
+        sqlx::query_as!(
+            $row,
+            $head
+                + r#" where a.workspace_id = $1 and ($3::text is null or a.actor_id = $3)
+                       and ($4::text is null or a.actor_type = $4) and ($5::text is null or a.action = $5)
+                       and ($6::text is null or starts_with(a.action, $6))
+                       and ($7::text is null or a.target_id = $7) and ($8::text is null or a.command = $8)
+                       and ($9::timestamptz is null or a.time >= $9) and ($10::timestamptz is null or a.time < $10)
+                       and ($11::text is null or a.actor_id = any($12::text[]) or a.target_id = any($12::text[])
+                            or position(lower($11) in a.action) > 0 or position(lower($11) in lower(a.target_id)) > 0
+                            or position(lower($11) in lower(coalesce(a.actor_id, ''))) > 0) "#
+                + $tail,
+            workspace,
+            $from,
+            $filter.actor.as_deref(),
+            $filter.actor_type.as_deref(),
+            action,
+            family,
+            $filter.target.as_deref(),
+            $filter.command.as_deref(),
+            $filter.from,
+            $filter.to,
+            text,
+            ids,
+            $limit
+        )
+    }};
 }
 
 /// Newest first, those with a `workspace_seq` below `before`.
 pub async fn list(
     tx: &mut TenantTx,
-    filter: &Filter<'_>,
+    filter: &Filter,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Entry>, sqlx::Error> {
-    let workspace: Uuid = tx.workspace().into();
-    let family = filter.action.and_then(|action| action.strip_suffix('*'));
-    let action = filter.action.filter(|_| family.is_none());
-    sqlx::query_as!(
+    plan_for_what_is_asked(tx).await?;
+    matching!(
         Entry,
         "select workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action, target_type, target_id,
-                changes, reason, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id
-         from audit_log
-         where workspace_id = $1 and ($2::bigint is null or workspace_seq < $2)
-           and ($3::text is null or actor_id = $3) and ($4::text is null or action = $4)
-           and ($5::text is null or starts_with(action, $5)) and ($6::text is null or target_id = $6)
-           and ($7::timestamptz is null or time >= $7) and ($8::timestamptz is null or time < $8)
-         order by workspace_seq desc limit $9",
-        workspace,
+                changes, reason, command, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id
+         from audit_log a",
+        "and ($2::bigint is null or a.workspace_seq < $2) order by a.workspace_seq desc limit $13",
+        tx,
+        filter,
         before,
-        filter.actor,
-        action,
-        family,
-        filter.target,
-        filter.from,
-        filter.to,
         limit
     )
     .fetch_all(tx.connection())
     .await
+}
+
+/// The events behind the entries with a `workspace_seq` above `after`, oldest first.
+pub async fn events(
+    tx: &mut TenantTx,
+    filter: &Filter,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Logged>, sqlx::Error> {
+    plan_for_what_is_asked(tx).await?;
+    matching!(
+        Logged,
+        r#"select e.position, e.workspace_id, e.workspace_seq, e.aggregate_type, e.aggregate_id, e.sequence,
+                  e.event_type, e.event_version, e.payload::text as "payload!", e.metadata::text as "metadata!",
+                  e.recorded_at
+           from audit_log a join events e on e.workspace_id = a.workspace_id and e.workspace_seq = a.workspace_seq"#,
+        "and a.workspace_seq > $2 order by a.workspace_seq limit $13",
+        tx,
+        filter,
+        after,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
+/// The people, keys and roles of the workspace whose name, address or id has this piece of text, in any case.
+pub async fn named(tx: &mut TenantTx, text: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        r#"select id as "id!" from (
+               select user_id as id from members where workspace_id = $1
+                 and (position(lower($2) in lower(coalesce(name, ''))) > 0 or position(lower($2) in lower(coalesce(email, ''))) > 0)
+               union select user_id from users where workspace_id = $1
+                 and (position(lower($2) in lower(coalesce(name, ''))) > 0 or position(lower($2) in lower(coalesce(email, ''))) > 0)
+               union select key_id::text from api_keys where workspace_id = $1 and position(lower($2) in lower(name)) > 0
+               union select workspace_id::text from workspaces where workspace_id = $1
+                 and (position(lower($2) in lower(name)) > 0 or position(lower($2) in lower(coalesce(slug, ''))) > 0)
+           ) named limit $3"#,
+        workspace,
+        text,
+        limit
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
+/// A plan that suits every filter suits none: for what is not asked for there is an index, too.
+pub(crate) async fn plan_for_what_is_asked(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
+    sqlx::query("set local plan_cache_mode = force_custom_plan").execute(tx.connection()).await?;
+    Ok(())
 }
 
 /// What an event is called outside: `<aggregate>.<past tense>`, as in `membership.role_changed`.

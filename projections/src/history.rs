@@ -32,3 +32,13 @@ pub async fn page_until(
     .fetch_all(tx.connection())
     .await
 }
+
+/// The `workspace_seq` of the last event; 0 where there is none.
+pub async fn end(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    let seq = sqlx::query_scalar!(
+        "select workspace_seq from events where workspace_id = $1 order by workspace_seq desc limit 1",
+        workspace
+    );
+    Ok(seq.fetch_optional(tx.connection()).await?.unwrap_or(0))
+}

@@ -3,6 +3,7 @@
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
 //!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//! - [`attempts`]: what was refused; no projection, for no event tells of it
 //! - [`history`]: a workspace's events themselves; [`consumers`]: how far readers of the feeds have come
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
 //! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
@@ -15,6 +16,7 @@
 //! Nothing in this crate polls, listens or keeps a checkpoint: that is the projector's.
 
 pub mod api_keys;
+pub mod attempts;
 pub mod audit_log;
 pub mod consumers;
 pub mod history;

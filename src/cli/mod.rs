@@ -1,5 +1,6 @@
 //! The command line: `tenure serve`, and what an operator needs beside it.
 
+mod audit;
 mod database;
 mod migrate;
 mod operator_key;
@@ -33,6 +34,7 @@ Examples:
   tenure operator-key                           show the operator key
   tenure operator-key --rotate                  replace it
   tenure projections                            position, lag and parked workspaces of every read model
+  tenure audit export WORKSPACE -o log.ndjson   a workspace's audit log as a file
   tenure rebuild members                        rebuild a read model beside the live one
 
 Settings come from flags, then TENURE_* environment variables, then tenure.toml.";
@@ -87,6 +89,9 @@ enum Command {
         #[arg(long)]
         retry_parked: bool,
     },
+    /// Export what was done in a workspace
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Rebuild read models beside the live ones, then swap
     #[command(after_help = "Examples:\n  tenure rebuild members\n  tenure rebuild --all")]
     Rebuild {
@@ -127,6 +132,7 @@ async fn dispatch(command: Command, settings: Settings) -> anyhow::Result<()> {
         Command::Migrate => migrate::run(settings).await,
         Command::OperatorKey { rotate } => operator_key::run(&settings, rotate),
         Command::Projections { retry_parked } => projections::run(settings, retry_parked).await,
+        Command::Audit(command) => audit::run(command, settings).await,
         Command::Rebuild { names, all } => rebuild::run(settings, names, all).await,
     }
 }

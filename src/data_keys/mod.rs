@@ -41,6 +41,7 @@ pub use answer::AnswerKey;
 use cache::Cache;
 pub use open::{SealedValue, Stream};
 pub use payload::{RequestOrigin, origin, seal};
+pub use rows::ATTEMPT;
 pub use sealed::{Place, is_sealed};
 pub use table::{AddressedInvitation, rewrap};
 use wrapped::Unwrapped;

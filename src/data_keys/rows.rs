@@ -1,6 +1,7 @@
 //! Rows of read models that keep what is sealed, opened for whoever may read them.
 
 use serde_json::Value;
+use tenure_projections::attempts::Attempt;
 use tenure_projections::audit_log::Entry;
 use tenure_projections::invitations::Invitation;
 
@@ -41,7 +42,29 @@ impl Vault {
         self.open_values(&mut values).await?;
         Ok(rows.iter_mut().zip(sealed).map(|(row, opened)| put_back(row, opened)).collect())
     }
+
+    /// From where refused attempts came.
+    pub async fn open_attempts(&self, rows: &[Attempt]) -> Result<Vec<RequestOrigin>, StoreError> {
+        let ids: Vec<String> = rows.iter().map(|row| row.attempt_id.to_string()).collect();
+        let mut origins: Vec<String> =
+            rows.iter().map(|row| row.origin.clone().unwrap_or_default()).collect();
+        let mut texts: Vec<_> = origins
+            .iter_mut()
+            .zip(rows)
+            .zip(&ids)
+            .map(|((origin, row), id)| {
+                let stream =
+                    Stream { workspace: row.workspace_id, aggregate_type: ATTEMPT, aggregate_id: id };
+                (stream, origin)
+            })
+            .collect();
+        self.open_texts(&mut texts).await?;
+        Ok(origins.iter().map(|origin| opened_origin(Some(origin))).collect())
+    }
 }
+
+/// What stands for the stream of what is sealed in a refused attempt, which has none.
+pub const ATTEMPT: &str = "Attempt";
 
 fn stream(row: &Entry) -> Stream<'_> {
     Stream {
@@ -57,5 +80,10 @@ fn put_back(row: &mut Entry, opened: Value) -> RequestOrigin {
     row.changes = parts.next().unwrap_or_default();
     let mut text = || parts.next().and_then(|part| part.as_str().map(str::to_owned));
     row.reason = text();
-    text().filter(|origin| !is_sealed(origin)).map(|origin| read_origin(&origin)).unwrap_or_default()
+    opened_origin(text().as_deref())
+}
+
+/// What does not open in its place is not shown.
+fn opened_origin(text: Option<&str>) -> RequestOrigin {
+    text.filter(|origin| !origin.is_empty() && !is_sealed(origin)).map(read_origin).unwrap_or_default()
 }

@@ -20,6 +20,7 @@ use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
 use super::base::query::{NoQuery, Query};
 use super::caller::Caller;
+use super::witness::Witness;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
 use crate::resources::{Answer, Secret};
@@ -36,6 +37,7 @@ pub struct Act {
     pub app: Arc<App>,
     pub caller: Caller,
     pub precondition: Precondition,
+    pub witness: Witness,
     key: Option<String>,
     method: String,
     path: String,
@@ -80,7 +82,8 @@ impl Act {
         };
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
         let (method, path) = (parts.method.to_string(), path.to_owned());
-        Ok(Self { app: app.clone(), caller, precondition, key, method, path })
+        let witness = Witness::of(parts);
+        Ok(Self { app: app.clone(), caller, precondition, witness, key, method, path })
     }
 }
 
@@ -121,6 +124,7 @@ impl Act {
     where
         C: Command + 'static,
     {
+        self.witness.commands(C::NAME);
         let (app, origin, key) = (self.app.clone(), self.origin(), self.key(workspace, body));
         let started = std::time::Instant::now();
         let done = tokio::spawn(async move {

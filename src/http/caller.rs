@@ -17,11 +17,14 @@ use super::base::cookie;
 use super::base::correlation::{RequestId, TraceContext};
 use super::base::cross_origin;
 use super::base::problem::Problem;
+use super::witness::{Rejected, Witness};
+use crate::attempts::Action;
 use crate::clock;
-use crate::issuers::TokenRefusal;
-use crate::key_ring::OpenedKey;
+use crate::issuers::{self, TokenRefusal};
+use crate::key_ring::{KeyRefusal, OpenedKey};
 use crate::secrets::api_key;
 use crate::sessions::SessionRefusal;
+use crate::sessions::token::InvalidToken;
 use crate::store::Origin;
 use crate::store::origin::{Actor, OPERATOR, SessionRef};
 
@@ -76,10 +79,18 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let address = parts.extensions.get::<ClientAddr>().map(|client| client.0);
-        let credential = authenticate(parts, address, app).await?;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-        let trace = parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone());
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let witness = Witness::of(parts);
+        let credential = match authenticate(parts, address, app).await {
+            Ok(credential) => credential,
+            Err(Unauthenticated { problem, shown }) => {
+                if let Some((rejected, user)) = shown {
+                    let actor = user.map(Actor::User);
+                    witness.rejects(rejected, Arc::new(Origin { actor, ..asked_from(parts, address) }));
+                }
+                return Err(problem);
+            }
+        };
+        let is_operator = matches!(credential, Credential::Operator(_));
         let (mut via, mut session, mut key) = (None, None, None);
         let actor = match credential {
             Credential::Operator(None) => Actor::Service,
@@ -94,21 +105,28 @@ impl FromRequestParts<Arc<App>> for Caller {
             }
             Credential::ApiKey(opened) => key.insert(opened).actor(),
         };
-        let origin = Arc::new(Origin {
-            actor: Some(actor),
-            via,
-            session,
-            // The request id is the correlation id unless a trace spans more than this request.
-            correlation_id: trace,
-            request_id,
-            causation_id: None,
-            ip: address.map(|address| address.to_string()),
-            user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
-        });
+        let origin = Arc::new(Origin { actor: Some(actor), via, session, ..asked_from(parts, address) });
+        witness.calls(origin.clone());
+        if !is_operator {
+            refuse_acting(acted_for(&parts.headers)?.as_ref())?;
+        }
         if let Some(key) = key {
             app.key_ring.note_network(&key, origin.clone());
         }
         Ok(Self(origin))
+    }
+}
+
+/// From where a request came, whoever sent it.
+fn asked_from(parts: &Parts, address: Option<IpAddr>) -> Origin {
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    Origin {
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned()),
+        // The request id is the correlation id unless a trace spans more than this request.
+        correlation_id: parts.extensions.get::<TraceContext>().map(|trace| trace.trace_id.clone()),
+        ip: address.map(|address| address.to_string()),
+        user_agent: user_agent.map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
+        ..Origin::default()
     }
 }
 
@@ -122,33 +140,59 @@ enum Credential {
     ApiKey(OpenedKey),
 }
 
-async fn authenticate(parts: &Parts, address: Option<IpAddr>, app: &App) -> Result<Credential, Problem> {
+/// Why nobody was made out: the answer, and what was shown, if anything was; with the user it is of, where it was
+/// genuine once.
+struct Unauthenticated {
+    problem: Problem,
+    shown: Option<(Rejected, Option<UserId>)>,
+}
+
+impl Unauthenticated {
+    fn shown(rejected: Rejected) -> Self {
+        Self { problem: unauthenticated(), shown: Some((rejected, None)) }
+    }
+}
+
+impl From<Problem> for Unauthenticated {
+    /// Nothing is wrong with a credential.
+    fn from(problem: Problem) -> Self {
+        Self { problem, shown: None }
+    }
+}
+
+async fn authenticate(
+    parts: &Parts,
+    address: Option<IpAddr>,
+    app: &App,
+) -> Result<Credential, Unauthenticated> {
     let now = clock::now();
     // Where there is an `Authorization` header, nothing else is looked at.
     if !parts.headers.contains_key(AUTHORIZATION) {
         let token =
             cookie::find(&parts.headers, SESSION_COOKIE).ok().flatten().ok_or_else(unauthenticated)?;
-        cross_origin::check(parts, app.own_origin.as_deref())?;
-        let credential = in_session(token, now, app).await?;
-        refuse_acting(acted_for(&parts.headers)?.as_ref())?;
-        return Ok(credential);
+        cross_origin::check(parts, app.own_origin.as_deref()).map_err(|problem| {
+            let shown = Some((Rejected::token(problem.code()), None));
+            Unauthenticated { problem, shown }
+        })?;
+        return in_session(token, now, app).await;
     }
-    let token = bearer(&parts.headers).ok_or_else(unauthenticated)?;
+    let malformed = || Unauthenticated::shown(Rejected::token("token_invalid"));
+    let token = bearer(&parts.headers).ok_or_else(malformed)?;
     let acted_for = acted_for(&parts.headers)?;
     if app.operator.matches(token, now) {
         return Ok(Credential::Operator(acted_for));
     }
-    let credential = if token.starts_with(api_key::PREFIX) {
+    if token.starts_with(api_key::PREFIX) {
         let exactly = parts.headers.contains_key(TENURE_POSITION);
-        let opened = app.key_ring.open(token, address, exactly, now).await?;
-        Credential::ApiKey(opened.ok_or_else(unauthenticated)?)
+        let opened = app.key_ring.open(token, address, exactly, now).await.map_err(Problem::from)?;
+        opened.map(Credential::ApiKey).map_err(|KeyRefusal { code, key }| {
+            Unauthenticated::shown(Rejected { action: Action::ApiKeyRejected, code, key })
+        })
     } else if app.sessions.claims(token) {
-        in_session(token, now, app).await?
+        in_session(token, now, app).await
     } else {
-        Credential::Token(issued_to(token, now, app).await?)
-    };
-    refuse_acting(acted_for.as_ref())?;
-    Ok(credential)
+        Ok(Credential::Token(issued_to(token, now, app).await?))
+    }
 }
 
 fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
@@ -161,33 +205,39 @@ fn refuse_acting(acted_for: Option<&UserId>) -> Result<(), Problem> {
 }
 
 /// Whom a session token speaks for, in a session that still stands.
-async fn in_session(token: &str, now: Time, app: &App) -> Result<Credential, Problem> {
-    let verified = app.sessions.verify(token, now).await;
-    let (user, session) = verified.map_err(|refusal| match refusal {
-        SessionRefusal::Store(error) => error.into(),
-        reason => {
-            tracing::info!(%reason, "a session token was refused");
-            unauthenticated()
-        }
-    })?;
-    Ok(Credential::Session(user, session))
+async fn in_session(token: &str, now: Time, app: &App) -> Result<Credential, Unauthenticated> {
+    let refusal = match app.sessions.verify(token, now).await {
+        Ok((user, session)) => return Ok(Credential::Session(user, session)),
+        Err(SessionRefusal::Store(error)) => return Err(Problem::from(error).into()),
+        Err(refusal) => refusal,
+    };
+    tracing::info!(reason = %refusal, "a session token was refused");
+    let (code, user) = match refusal {
+        SessionRefusal::Over(user) => ("session_over", Some(user)),
+        SessionRefusal::Token(InvalidToken::Expired) => ("token_expired", None),
+        SessionRefusal::Token(_) | SessionRefusal::Store(_) => ("token_invalid", None),
+    };
+    Err(Unauthenticated { problem: unauthenticated(), shown: Some((Rejected::token(code), user)) })
 }
 
 /// Whom a configured issuer's JWT speaks of.
-async fn issued_to(token: &str, now: Time, app: &App) -> Result<UserId, Problem> {
+async fn issued_to(token: &str, now: Time, app: &App) -> Result<UserId, Unauthenticated> {
     let verified = app.issuers.verify(token, now).await.map_err(|refusal| match refusal {
         TokenRefusal::Invalid(reason) => {
             tracing::info!(%reason, "a bearer token was refused");
-            unauthenticated()
+            let expired = reason == issuers::InvalidToken::Expired;
+            Unauthenticated::shown(Rejected::token(if expired { "token_expired" } else { "token_invalid" }))
         }
         TokenRefusal::Unavailable => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "The issuer's keys cannot be fetched, so the token cannot be checked. Nothing happened; try again.",
         )
-        .with_retry_after(5),
+        .with_retry_after(5)
+        .into(),
     })?;
-    UserId::parse(&verified.subject).map_err(|_| unauthenticated())
+    let invalid = |_| Unauthenticated::shown(Rejected::token("token_invalid"));
+    UserId::parse(&verified.subject).map_err(invalid)
 }
 
 /// The one bearer token; two credentials are none.

@@ -170,6 +170,22 @@ pub fn invitation_status(text: &str, (): &()) -> Checked {
     one_of(text, &["pending", "accepted", "declined", "revoked", "expired"])
 }
 
+pub fn outcome(text: &str, (): &()) -> Checked {
+    one_of(text, &["done", "refused"])
+}
+
+pub fn actor_type(text: &str, (): &()) -> Checked {
+    one_of(text, &["user", "service", "api_key", "system", "unknown"])
+}
+
+pub fn export_format(text: &str, (): &()) -> Checked {
+    one_of(text, &["ndjson", "csv", "parquet"])
+}
+
+pub fn export_include(text: &str, (): &()) -> Checked {
+    one_of(text, &["attempts"])
+}
+
 fn one_of(text: &str, known: &[&str]) -> Checked {
     if known.contains(&text) {
         Ok(())

@@ -26,6 +26,7 @@ use super::look::{Look, not_found};
 use super::members::role;
 use super::problem::of_problem;
 use super::workspaces::EmptyRequest;
+use crate::attempts::Place;
 use crate::commands::invitations::{
     Accept, Decline, Invite, InviteBatch, NewInvitation, OpenedToken, Preview, Resend, Revoke,
 };
@@ -136,7 +137,12 @@ async fn invite_batch(act: Act, Path(id): Path<Uuid>, body: Body<BatchRequest>) 
         reads: act.app.reads.clone(),
         precondition: act.precondition.clone(),
     };
-    Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
+    let outcome = act.run(Some(workspace), &body.raw, command).await?;
+    if !outcome.replayed() {
+        let answer: Value = outcome.read_body()?;
+        act.witness.items(answer["items"].as_array().map(Vec::as_slice).unwrap_or_default());
+    }
+    Ok(outcome.into_response())
 }
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -270,11 +276,12 @@ struct TokenRequest {
 
 impl TokenRequest {
     /// A token that Tenure did not make is refused before anything is looked up.
-    fn open(&self, app: &App) -> Result<OpenedToken, Problem> {
-        let opened =
-            invitation_token::open(&app.keys.invitation_token, self.token.as_deref().unwrap_or_default());
+    fn open(&self, act: &Act) -> Result<OpenedToken, Problem> {
+        let token = self.token.as_deref().unwrap_or_default();
+        let opened = invitation_token::open(&act.app.keys.invitation_token, token);
         let (id, generation) =
             opened.ok_or_else(|| Failure::from(tenure_aggregates::invitation::Refusal::TokenInvalid))?;
+        act.witness.is_about(Place::Invitation(InvitationId(id)));
         Ok(OpenedToken { id: InvitationId(id), generation })
     }
 }
@@ -285,7 +292,7 @@ impl TokenRequest {
     responses((status = 200, body = InvitationPreview), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act.app)?;
+    let token = body.value.open(&act)?;
     // Nothing is done, so there is nothing to repeat: no idempotency key is used up.
     Ok(act.without_key().run(None, &body.raw, Preview { token }).await?.into_response())
 }
@@ -296,7 +303,7 @@ async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem
     responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act.app)?;
+    let token = body.value.open(&act)?;
     let outcome = act.run(None, &body.raw, Accept { token, precondition: act.precondition.clone() }).await?;
     let look = Look::after(&act.app, &act.caller, outcome.position);
     let accepted_before = async {
@@ -314,7 +321,7 @@ async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem>
     responses((status = 204), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn decline(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act.app)?;
+    let token = body.value.open(&act)?;
     Ok(act
         .run(None, &body.raw, Decline { token, precondition: act.precondition.clone() })
         .await?

@@ -19,6 +19,7 @@ use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
 use super::checks;
 use super::members::role;
+use crate::attempts::Place;
 use crate::commands::invite_code::{DisableCode, IssueCode, JoinByCode};
 use crate::resources::{InviteCode, Member};
 use crate::secrets::{invite_code, random};
@@ -95,6 +96,8 @@ struct JoinRequest {
 async fn join(act: Act, body: Body<JoinRequest>) -> Result<Response, Problem> {
     let code = invite_code::normalise(body.value.code.as_deref().unwrap_or_default());
     let code = code.ok_or_else(|| Problem::from(Failure::from(workspace::Refusal::CodeInvalid)))?;
-    let command = JoinByCode { hash: invite_code::hash(&code), precondition: act.precondition.clone() };
+    let hash = invite_code::hash(&code);
+    act.witness.is_about(Place::InviteCode(hash.clone()));
+    let command = JoinByCode { hash, precondition: act.precondition.clone() };
     Ok(act.run(None, &body.raw, command).await?.into_response())
 }

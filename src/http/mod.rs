@@ -6,7 +6,7 @@
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
-//! - [`rate_limits`]: how often some routes may be asked
+//! - [`rate_limits`]: how often some routes may be asked; [`witness`]: what of a refused request is noted
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
@@ -35,6 +35,7 @@ pub mod readiness;
 pub mod roles;
 pub mod session;
 pub mod users;
+pub mod witness;
 pub mod workspaces;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::attempts::Attempts;
 use crate::data_keys::Vault;
 use crate::feeds::Feeds;
 use crate::ids;
@@ -68,6 +70,8 @@ pub struct App {
     pub vault: Vault,
     pub reads: Reads,
     pub access: Arc<Access>,
+    /// Where refused attempts are noted.
+    pub attempts: Attempts,
     pub keys: Keys,
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
@@ -96,8 +100,10 @@ pub fn router(app: Arc<App>) -> Router {
 fn whole(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let trusted_proxies = app.trusted_proxies.clone();
+    let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
-    let routes = Router::new().merge(routes.layer(limited)).merge(health::routes()).with_state(app);
+    let routes =
+        Router::new().merge(routes.layer(watched).layer(limited)).merge(health::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::base::problem::Problem;
 use crate::store::{Failure, Refusal, StoreError};
 
+/// The mark of a problem that says that there is no such workspace, as strangers are told of every workspace.
+pub(super) const HIDES_WORKSPACE: &str = "hides_workspace";
+
 /// The status of a refusal, by its code; a rule's refusal is 409 unless the contract says otherwise.
 fn status(code: &str) -> StatusCode {
     match code {
@@ -24,7 +27,7 @@ fn status(code: &str) -> StatusCode {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { code, detail, permission, pointer, fault, members, .. } = refusal;
+        let Refusal { code, detail, permission, pointer, fault, members, hides_workspace, .. } = refusal;
         if code == "unauthenticated" {
             return Self::unauthenticated(detail);
         }
@@ -38,7 +41,7 @@ impl From<Refusal> for Problem {
         for (name, value) in members {
             problem = problem.with(name, value);
         }
-        problem
+        if hides_workspace { problem.with_mark(HIDES_WORKSPACE) } else { problem }
     }
 }
 

@@ -22,6 +22,7 @@ use super::base::problem::{Problem, ProblemBody};
 use super::base::query::NoQuery;
 use super::caller::{Caller, SESSION_COOKIE};
 use super::look::{Look, no_such_user};
+use crate::attempts::Place;
 use crate::commands::sessions::{EndSession, RenewSession, StartSession, SwitchSession};
 use crate::ids;
 use crate::resources::{self, CurrentWorkspace, Entered, SessionAnswer, SessionSummary, SwitcherItem, User};
@@ -52,6 +53,9 @@ async fn start(act: Act, body: Body<StartRequest>) -> Result<Response, Problem> 
         Some(user) if body.value.workspace_id.is_none() => last_used(&act, user).await?,
         _ => None,
     };
+    if let Some(wanted) = body.value.workspace_id {
+        act.witness.is_about(Place::Workspace(WorkspaceId(wanted)));
+    }
     let command = StartSession {
         id: SessionId(ids::new_v7()),
         wanted: body.value.workspace_id.map(WorkspaceId),
@@ -105,6 +109,7 @@ struct SwitchRequest {
 async fn switch(act: Act, body: Body<SwitchRequest>) -> Result<Response, Problem> {
     act.caller.require_session()?;
     let to = WorkspaceId(body.value.workspace_id.unwrap_or_default());
+    act.witness.is_about(Place::Workspace(to));
     let command = SwitchSession { to, precondition: act.precondition.clone() };
     let outcome = act.run(None, &body.raw, command).await?;
     hand_out(&act, outcome).await

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api_key;
+mod audit_entry;
 mod invitation;
 mod invite_code;
 mod member;
@@ -15,6 +16,7 @@ mod workspace;
 
 pub use answer::{Answer, Secret};
 pub use api_key::ApiKey;
+pub use audit_entry::{AuditEntry, Outcome};
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};

@@ -37,8 +37,9 @@ pub struct Sessions {
 pub enum SessionRefusal {
     #[error(transparent)]
     Token(#[from] InvalidToken),
+    /// The token is genuine: it speaks for this user.
     #[error("its session is over, or has moved on to another workspace")]
-    Over,
+    Over(UserId),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -71,7 +72,7 @@ impl Sessions {
         let state = self.states.state(session.id, &user).await?;
         match state.honours(&user, session.generation, now) {
             Ok(details) if details.workspace_id == session.workspace_id => Ok((user, session)),
-            Ok(_) | Err(_) => Err(SessionRefusal::Over),
+            Ok(_) | Err(_) => Err(SessionRefusal::Over(user)),
         }
     }
 }

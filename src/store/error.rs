@@ -18,6 +18,8 @@ pub struct Refusal {
     pub pointer: Option<&'static str>,
     /// What is wrong with it.
     pub fault: Fault,
+    /// Whether it says that there is no such workspace; not told to the client.
+    pub hides_workspace: bool,
     /// The workspace whose limit was met, where that is the reason; not told to the client.
     pub workspace: Option<WorkspaceId>,
     /// More for the client to go on, as problem members.
@@ -32,6 +34,7 @@ impl Refusal {
             permission: None,
             pointer: None,
             fault: Fault::Invalid,
+            hides_workspace: false,
             workspace: None,
             members: Vec::new(),
         }
@@ -106,6 +109,7 @@ impl<R: Refused> From<R> for Failure {
             permission: refused.permission(),
             pointer: refused.pointer(),
             fault: refused.fault(),
+            hides_workspace: refused.hides_workspace(),
             workspace: None,
             members: Vec::new(),
         })

@@ -202,6 +202,7 @@ const NO_TENANT: &[&str] = &["_sqlx_migrations", "log_head", "projection_checkpo
 const KEPT_FROM_THE_SERVICE: &[&str] = &["data_keys"];
 
 #[derive(sqlx::FromRow)]
+#[allow(clippy::struct_excessive_bools, reason = "columns of the catalogue")]
 struct Table {
     name: String,
     not_null: Option<bool>,

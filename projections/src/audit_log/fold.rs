@@ -23,21 +23,26 @@ impl Projection for AuditLog {
         let mut entries = Vec::with_capacity(batch.len());
         for recorded in batch {
             if !matches!(recorded.event, Event::Claim(_)) {
-                entries.push(entry(recorded)?);
+                entries.push(describe(recorded, recorded.stored())?);
             }
         }
-        insert(conn, &entries.iter().collect::<Vec<_>>()).await
+        insert(conn, &entries.iter().collect::<Vec<_>>()).await?;
+        forget_attempts(conn, batch).await
     }
 }
 
-struct Entry<'a> {
-    recorded: &'a Recorded,
-    action: String,
-    target_type: &'static str,
-    target_id: String,
-    changes: Value,
-    reason: Option<String>,
-    origin: Option<String>,
+/// What an event says as an entry of the audit log.
+#[derive(Debug)]
+pub struct Described<'a> {
+    pub recorded: &'a Recorded,
+    pub action: String,
+    pub target_type: &'static str,
+    pub target_id: String,
+    /// `{field: {from, to}}`
+    pub changes: Value,
+    pub reason: Option<String>,
+    /// From where the request came, sealed.
+    pub origin: Option<String>,
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
@@ -54,8 +59,10 @@ const NOT_A_CHANGE: [&str; 10] = [
     "because",
 ];
 
-fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
-    let fields = match recorded.stored() {
+/// An event as an entry; `event` is the recorded one, opened or as it is stored. Fails only if it cannot be written as
+/// JSON.
+pub fn describe<'a>(recorded: &'a Recorded, event: &Event) -> Result<Described<'a>, sqlx::Error> {
+    let fields = match event {
         Event::User(event) => serde_json::to_value(event),
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
@@ -72,7 +79,7 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
     let reason = fields.get("reason").or_else(|| fields.get("because"));
     let reason = reason.and_then(Value::as_str).map(str::to_owned);
     let (target_type, target_id) = target(recorded);
-    Ok(Entry {
+    Ok(Described {
         recorded,
         action: action(recorded.event.aggregate_type(), name),
         target_type,
@@ -172,16 +179,31 @@ fn is_changed(value: &Value) -> bool {
     object.is_some_and(|object| object.len() == 2 && object.contains_key("from") && object.contains_key("to"))
 }
 
-async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
+/// What was refused in a workspace goes with it; what comes too late for this, with the next look at what is old.
+async fn forget_attempts(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+    let deleted = |recorded: &&Recorded| {
+        matches!(recorded.event, Event::Workspace(WorkspaceEvent::WorkspaceDeleted { .. }))
+    };
+    let deleted: Vec<_> = batch.iter().filter(deleted).map(|recorded| recorded.workspace_id.0).collect();
+    if !deleted.is_empty() {
+        sqlx::query!("delete from refused_attempts where workspace_id = any($1)", &deleted)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn insert(conn: &mut PgConnection, rows: &[&Described<'_>]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "insert into audit_log (workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action,
-             target_type, target_id, changes, reason, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id)
+             target_type, target_id, changes, reason, command, aggregate_type, aggregate_id, origin, request_id,
+             correlation_id, causation_id)
          select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::text[],
-             $15::text[], $16::text[], $17::text[], $18::text[])",
+             $15::text[], $16::text[], $17::text[], $18::text[], $19::text[])",
         &column(rows, |row| row.recorded.workspace_id.0),
         &column(rows, |row| row.recorded.workspace_seq),
         &column(rows, |row| row.recorded.position),
@@ -194,6 +216,7 @@ async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx
         &column(rows, |row| row.target_id.as_str()) as _,
         &column(rows, |row| sqlx::types::Json(&row.changes)) as _,
         &column(rows, |row| row.reason.as_deref()) as _,
+        &column(rows, |row| row.recorded.metadata.command.as_deref()) as _,
         &column(rows, |row| row.recorded.event.aggregate_type()) as _,
         &column(rows, |row| row.recorded.aggregate_id.as_str()) as _,
         &column(rows, |row| row.origin.as_deref()) as _,

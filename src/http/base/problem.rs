@@ -59,6 +59,7 @@ struct Parts {
     errors: Vec<FieldError>,
     headers: HeaderMap,
     extensions: Map<String, Value>,
+    mark: Option<&'static str>,
 }
 
 impl Problem {
@@ -70,6 +71,7 @@ impl Problem {
             errors: Vec::new(),
             headers: HeaderMap::new(),
             extensions: Map::new(),
+            mark: None,
         }))
     }
 
@@ -129,6 +131,22 @@ impl Problem {
             self.0.extensions.insert(key.to_owned(), value);
         }
         self
+    }
+
+    /// Marks it for whoever looks at it on its way out; no client sees the mark.
+    #[must_use]
+    pub fn with_mark(mut self, mark: &'static str) -> Self {
+        self.0.mark = Some(mark);
+        self
+    }
+
+    pub fn mark(&self) -> Option<&'static str> {
+        self.0.mark
+    }
+
+    /// An extension member.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.0.extensions.get(name)
     }
 
     pub fn status(&self) -> StatusCode {

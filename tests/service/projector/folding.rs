@@ -234,7 +234,7 @@ async fn lists_filter_and_page() {
     assert_eq!(count(&mut tx, q("%")).await, 0, "no wildcards");
     assert_eq!(count(&mut tx, q("_")).await, 0, "no wildcards");
     assert_eq!(members::find_by_email(&mut tx, "user-3@example.org", now).await.unwrap().len(), 1);
-    let action = |action| audit_log::Filter { action: Some(action), ..Default::default() };
+    let action = |action: &str| audit_log::Filter { action: Some(action.to_owned()), ..Default::default() };
     let entries = audit_log::list(&mut tx, &action("membership.*"), None, 500).await.unwrap();
     assert_eq!((entries.len(), entries[0].target_id.as_str()), (10, "user-9"));
     assert_eq!(audit_log::list(&mut tx, &action("workspace.created"), None, 500).await.unwrap().len(), 1);

@@ -243,6 +243,7 @@ pub fn workspace_routes() -> Vec<Route> {
         ),
         route(&delete, "/v1/workspaces/{workspace_id}/invite-code", None, p("members:invite"), Active),
         route(&get, "/v1/workspaces/{workspace_id}/audit-log", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/audit-log/export", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/events", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/consumers", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/consumers/{consumer}", None, p("audit:read"), Read),

@@ -71,6 +71,11 @@ impl TestService {
         self.service().app()
     }
 
+    /// The master key's file, for other processes on the same database.
+    pub fn master_key_file(&self) -> std::path::PathBuf {
+        self.data_dir.path().join("master.key")
+    }
+
     /// A pool of the login role, which row level security does not bind.
     pub async fn admin(&self) -> PgPool {
         PgPoolOptions::new().max_connections(2).connect_with(self.database.clone()).await.unwrap()

@@ -9,7 +9,7 @@ use tenure_aggregates::personal::ERASED;
 use crate::support::service::OPERATOR_KEY;
 use crate::support::{Acme, User};
 
-/// An entry as it lies in the database: action, actor, via, ip, user agent, request id.
+/// An entry as it lies in the database, opened: action, actor, via, ip, user agent, request id.
 type Entry = (String, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>);
 
 async fn entries_after(acme: &Acme, position: i64) -> Vec<Entry> {
