@@ -25,6 +25,8 @@ pub struct Settings {
     pub operator_key: Option<String>,
     /// The master key's file; `<data-dir>/master.key` by default.
     pub master_key_file: Option<PathBuf>,
+    /// The file of the key that checkpoints of the audit log are signed with; `<data-dir>/audit-signing.key` by default.
+    pub audit_signing_key_file: Option<PathBuf>,
     /// Issuers whose JWTs count: `[{"issuer":…,"audience":…,"jwks_url":…}]`, or `issuer|audience|jwks_url`, comma-separated.
     pub jwt_issuers: Option<String>,
     /// `class=credential/address`, comma-separated: requests per minute on the routes of a class (`token`, `code`,
@@ -154,6 +156,10 @@ impl Settings {
 
     pub fn master_key_file(&self) -> PathBuf {
         self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
+    }
+
+    pub fn audit_signing_key_file(&self) -> PathBuf {
+        self.audit_signing_key_file.clone().unwrap_or_else(|| self.data_dir.join("audit-signing.key"))
     }
 
     /// How long session tokens, sessions and keys last.

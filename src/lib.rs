@@ -5,6 +5,7 @@
 //!   models along it; [`reads`]: reading them
 //! - [`access`]: who may do what, from memory
 //! - [`resources`]: the shapes clients rely on
+//! - [`checkpoints`]: the history, signed
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
 //! - [`secrets`], [`issuers`], [`sessions`], [`key_ring`]: keys, tokens, who may vouch for whom, and whose an API key is
@@ -13,6 +14,7 @@
 //! The rules themselves are in the crate `tenure-aggregates`, the read models in `tenure-projections`.
 
 pub mod access;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod commands;

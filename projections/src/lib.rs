@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
-//!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//!   [`api_keys`], [`audit_log`], [`proofs`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
 //! - [`history`]: a workspace's events themselves
+//! - [`leaf`]: an event as the trees of [`proofs`] hold it
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
 //! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
 //!
@@ -18,9 +19,11 @@ pub mod api_keys;
 pub mod audit_log;
 pub mod history;
 pub mod invitations;
+pub mod leaf;
 pub mod members;
 pub mod permissions;
 pub mod projection;
+pub mod proofs;
 pub mod recorded;
 mod rows;
 pub mod sessions;

@@ -15,7 +15,10 @@ use tenure_aggregates::{
     ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
     adapter,
 };
+use tlog_tiles::Hash;
 use uuid::Uuid;
+
+use crate::leaf;
 
 /// A row of the log, its JSON still text.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Recorded {
     pub aggregate_id: String,
     pub recorded_at: Time,
     pub metadata: Metadata,
+    /// The leaf hash, of the row as it is stored.
+    pub leaf: Hash,
     pub event: Event,
 }
 
@@ -119,6 +124,7 @@ pub struct Undecodable {
 
 impl Logged {
     pub fn decode(self) -> Result<Recorded, Undecodable> {
+        let leaf = leaf::hash(&self);
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
         // Where an older shape is turned into the current one, once there are two.
@@ -142,6 +148,7 @@ impl Logged {
             aggregate_id: self.aggregate_id,
             recorded_at: self.recorded_at,
             metadata,
+            leaf,
             event,
         })
     }

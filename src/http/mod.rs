@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
+//!   [`events`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`], [`proofs`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
@@ -29,6 +29,7 @@ pub mod members;
 pub mod openapi;
 pub mod permissions;
 pub mod problem;
+pub mod proofs;
 pub mod rate_limits;
 pub mod readiness;
 pub mod roles;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::checkpoints::Checkpoints;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
@@ -68,6 +70,7 @@ pub struct App {
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
     pub sessions: Sessions,
+    pub checkpoints: Checkpoints,
     /// The origin under which browsers know this service.
     pub own_origin: Option<String>,
     pub key_ring: Arc<KeyRing>,

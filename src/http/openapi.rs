@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    access, api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, readiness,
-    roles, session, users, workspaces,
+    access, api_keys, audit_log, events, invitations, invite_code, jwks, members, permissions, proofs,
+    readiness, roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(session::routes())
         .merge(jwks::routes())
         .merge(audit_log::routes())
+        .merge(proofs::routes())
         .merge(events::routes())
         .merge(access::routes())
 }

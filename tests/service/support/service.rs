@@ -54,8 +54,12 @@ impl TestService {
 
     /// Another process's service on the same database, as far as the database can tell.
     pub async fn sibling(&self) -> Self {
-        let key = self.data_dir.path().join("master.key");
-        Self::start_on(self.database.clone(), |settings| settings.master_key_file = Some(key)).await
+        let key = |name| Some(self.data_dir.path().join(name));
+        Self::start_on(self.database.clone(), |settings| {
+            settings.master_key_file = key("master.key");
+            settings.audit_signing_key_file = key("audit-signing.key");
+        })
+        .await
     }
 
     pub fn service(&self) -> &Service {
