@@ -47,11 +47,7 @@ pub async fn consistency(tx: &mut TenantTx, from: u64, to: u64) -> Result<Vec<Ha
 
 /// What the tree holds for the events after a `workspace_seq`, oldest first: of each its own seq, its leaf hash, and
 /// the hashes of the subtrees it completes.
-pub async fn nodes(
-    tx: &mut TenantTx,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<(i64, Vec<Hash>)>, sqlx::Error> {
+pub async fn nodes(tx: &mut TenantTx, after: i64, limit: i64) -> Result<Vec<(i64, Vec<Hash>)>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     let rows = sqlx::query!(
         "select workspace_seq, hashes from proof_nodes
@@ -128,8 +124,7 @@ async fn load(tx: &mut TenantTx, indexes: &[u64]) -> Result<HashMap<u64, Hash>, 
     .fetch_all(tx.connection())
     .await?;
     let rows: HashMap<i64, Vec<u8>> = rows.into_iter().map(|row| (row.workspace_seq, row.hashes)).collect();
-    let found = places
-        .into_iter()
-        .filter_map(|(index, level, seq)| Some((index, node(rows.get(&seq)?, level)?)));
+    let found =
+        places.into_iter().filter_map(|(index, level, seq)| Some((index, node(rows.get(&seq)?, level)?)));
     Ok(found.collect())
 }

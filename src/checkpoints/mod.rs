@@ -58,9 +58,15 @@ impl Checkpoints {
         };
         let verifier = match known {
             Some(known) => known,
-            None => settle(appender, &VerifierKey::new(name_of(public_url, key.public()), *key.public())).await?,
+            None => {
+                settle(appender, &VerifierKey::new(name_of(public_url, key.public()), *key.public())).await?
+            }
         };
-        if verifier.public() == key.public() { Ok(Self { key, verifier }) } else { Err(another(path, &verifier)) }
+        if verifier.public() == key.public() {
+            Ok(Self { key, verifier })
+        } else {
+            Err(another(path, &verifier))
+        }
     }
 
     /// What auditors pin: good for the checkpoints of every workspace.

@@ -1,5 +1,6 @@
 //! The command line: `tenure serve`, and what an operator needs beside it.
 
+mod audit;
 mod database;
 mod migrate;
 mod operator_key;
@@ -34,6 +35,7 @@ Examples:
   tenure operator-key --rotate                  replace it
   tenure projections                            position, lag and parked workspaces of every read model
   tenure rebuild members                        rebuild a read model beside the live one
+  tenure audit verify export.ndjson …           check an export against a signed checkpoint, offline
 
 Settings come from flags, then TENURE_* environment variables, then tenure.toml.";
 
@@ -97,6 +99,11 @@ enum Command {
         #[arg(long, conflicts_with = "names")]
         all: bool,
     },
+    /// For auditors: check what was exported, offline
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
 }
 
 /// Runs what the command line says.
@@ -108,12 +115,10 @@ pub async fn run() -> ExitCode {
         _ => None,
     };
     let flags = Flags { listen, data_dir: cli.common.data_dir, database_url: cli.common.database_url };
-    let outcome = match Settings::read(&flags, cli.common.config.as_deref()) {
-        Ok(settings) => dispatch(cli.command, settings).await,
-        Err(error) => Err(anyhow::anyhow!("{error}")),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let settings =
+        || Settings::read(&flags, cli.common.config.as_deref()).map_err(|error| anyhow::anyhow!("{error}"));
+    match dispatch(cli.command, settings).await {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("tenure: {error:#}");
             ExitCode::FAILURE
@@ -121,14 +126,20 @@ pub async fn run() -> ExitCode {
     }
 }
 
-async fn dispatch(command: Command, settings: Settings) -> anyhow::Result<()> {
+async fn dispatch(
+    command: Command,
+    settings: impl FnOnce() -> anyhow::Result<Settings>,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { .. } => serve::run(settings).await,
-        Command::Migrate => migrate::run(settings).await,
-        Command::OperatorKey { rotate } => operator_key::run(&settings, rotate),
-        Command::Projections { retry_parked } => projections::run(settings, retry_parked).await,
-        Command::Rebuild { names, all } => rebuild::run(settings, names, all).await,
+        Command::Serve { .. } => serve::run(settings()?).await?,
+        Command::Migrate => migrate::run(settings()?).await?,
+        Command::OperatorKey { rotate } => operator_key::run(&settings()?, rotate)?,
+        Command::Projections { retry_parked } => projections::run(settings()?, retry_parked).await?,
+        Command::Rebuild { names, all } => rebuild::run(settings()?, names, all).await?,
+        // Its exit status says more than that it failed, and it may have to do without settings.
+        Command::Audit { command } => return Ok(audit::run(command, settings).await),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Logs go to standard error; what a command prints, to standard output.

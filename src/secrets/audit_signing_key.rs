@@ -82,7 +82,8 @@ mod tests {
         assert!(AuditSigningKey::load(&path).unwrap().is_none());
         let first = AuditSigningKey::create(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        for again in [AuditSigningKey::load(&path).unwrap().unwrap(), AuditSigningKey::create(&path).unwrap()] {
+        for again in [AuditSigningKey::load(&path).unwrap().unwrap(), AuditSigningKey::create(&path).unwrap()]
+        {
             assert_eq!((again.public(), again.sign(b"x")), (first.public(), first.sign(b"x")));
         }
         let other = AuditSigningKey::create(&home.path().join("other.key")).unwrap();

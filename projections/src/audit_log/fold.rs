@@ -81,7 +81,8 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
     })
 }
 
-fn target(recorded: &Recorded) -> (&'static str, String) {
+/// What or whom an event is about.
+pub fn target(recorded: &Recorded) -> (&'static str, String) {
     let workspace = || recorded.workspace_id.to_string();
     match &recorded.event {
         Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => {

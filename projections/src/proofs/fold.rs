@@ -50,10 +50,7 @@ fn append(tree: &mut Frontier, recorded: &Recorded) -> Result<Vec<u8>, sqlx::Err
 }
 
 /// Of each workspace in the batch, the tree as it stood before, as far as the batch will take it in.
-async fn load(
-    conn: &mut PgConnection,
-    batch: &[Recorded],
-) -> Result<HashMap<Uuid, Frontier>, sqlx::Error> {
+async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<HashMap<Uuid, Frontier>, sqlx::Error> {
     let mut growth: HashMap<Uuid, (u64, u64)> = HashMap::new();
     for recorded in batch {
         let before = u64::try_from(recorded.workspace_seq - 1).unwrap_or_default();
