@@ -76,9 +76,9 @@ struct CheckpointQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct InclusionQuery {
-    /// The event's number in its workspace.
-    #[garde(range(min = 1))]
-    workspace_seq: u64,
+    /// The event's number in its workspace; the last of `size` by default.
+    #[garde(inner(range(min = 1)))]
+    workspace_seq: Option<u64>,
     /// Of how many events the checkpoint is; of all by default.
     #[garde(inner(range(min = 1)))]
     size: Option<u64>,
@@ -88,9 +88,9 @@ struct InclusionQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ConsistencyQuery {
-    /// The size of the earlier checkpoint.
-    #[garde(range(min = 1))]
-    from: u64,
+    /// The size of the earlier checkpoint; 1 by default.
+    #[garde(inner(range(min = 1)))]
+    from: Option<u64>,
     /// The size of the later one; all events by default.
     #[garde(inner(range(min = 1)))]
     to: Option<u64>,
@@ -150,7 +150,7 @@ async fn inclusion(
     let id = WorkspaceId(id);
     let mut tx = look.workspace(id, Permission::AuditRead).await?;
     let size = size(&mut tx, "?size", query.size).await?;
-    let seq = within("?workspace_seq", query.workspace_seq, size)?;
+    let seq = within("?workspace_seq", query.workspace_seq.unwrap_or(size), size)?;
     let path = proofs::inclusion(&mut tx, seq, size).await.map_err(StoreError::from)?;
     let root = proofs::root(&mut tx, size).await.map_err(StoreError::from)?;
     let events = history::page(&mut tx, i64::try_from(seq - 1).unwrap_or(i64::MAX), 1).await;
@@ -182,7 +182,7 @@ async fn consistency(
     let id = WorkspaceId(id);
     let mut tx = look.workspace(id, Permission::AuditRead).await?;
     let to = size(&mut tx, "?to", query.to).await?;
-    let from = within("?from", query.from, to)?;
+    let from = within("?from", query.from.unwrap_or(1), to)?;
     let hashes = proofs::consistency(&mut tx, from, to).await.map_err(StoreError::from)?;
     let from_root = proofs::root(&mut tx, from).await.map_err(StoreError::from)?;
     let to_root = proofs::root(&mut tx, to).await.map_err(StoreError::from)?;

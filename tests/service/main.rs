@@ -22,6 +22,7 @@
 mod access;
 mod api_keys;
 mod audit;
+mod auditing;
 mod bad_input;
 mod conditions;
 mod conventions;
@@ -42,6 +43,7 @@ mod people;
 mod permissions;
 mod projections;
 mod projector;
+mod proofs;
 mod races;
 mod random_input;
 mod rate_limits;

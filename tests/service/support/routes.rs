@@ -237,6 +237,16 @@ pub fn workspace_routes() -> Vec<Route> {
         ),
         route(&delete, "/v1/workspaces/{workspace_id}/invite-code", None, p("members:invite"), Active),
         route(&get, "/v1/workspaces/{workspace_id}/audit-log", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/audit-log/checkpoint", None, p("audit:read"), Read),
+        route(&get, "/v1/workspaces/{workspace_id}/audit-log/proofs/inclusion", None, p("audit:read"), Read),
+        route(
+            &get,
+            "/v1/workspaces/{workspace_id}/audit-log/proofs/consistency",
+            None,
+            p("audit:read"),
+            Read,
+        ),
+        route(&get, "/v1/workspaces/{workspace_id}/audit-log/proofs/hashes", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/events", None, p("audit:read"), Read),
     ]
 }
