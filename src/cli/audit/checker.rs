@@ -99,6 +99,12 @@ impl Checker {
         self.meet_checkpoints(expected)
     }
 
+    /// The history ends here, although it is known to have gone on to that entry.
+    pub(super) fn breaks_off(&mut self, last: u64) -> Finding {
+        let place = Place::Entry { seq: self.tree.size() + 1, line: None };
+        self.suspect.take().unwrap_or(Finding { place, what: Wrong::Missing { last } })
+    }
+
     /// The history ends here.
     pub(super) fn finish(mut self) -> Result<Verified, Finding> {
         if let Some(suspect) = self.suspect {

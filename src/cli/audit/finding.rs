@@ -92,8 +92,3 @@ impl fmt::Display for Wrong {
         }
     }
 }
-
-/// All after an entry is gone from the log, though the tree has it.
-pub(super) fn missing(after: u64, last: u64) -> Finding {
-    Finding { place: Place::Entry { seq: after + 1, line: None }, what: Wrong::Missing { last } }
-}

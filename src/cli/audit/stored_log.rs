@@ -44,9 +44,5 @@ pub(super) async fn check(
         after = last;
     }
     tx.close().await?;
-    Ok(if after < size {
-        Err(super::finding::missing(after.unsigned_abs(), size.unsigned_abs()))
-    } else {
-        Ok(())
-    })
+    Ok(if after < size { Err(checker.breaks_off(size.unsigned_abs())) } else { Ok(()) })
 }

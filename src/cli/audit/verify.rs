@@ -160,7 +160,7 @@ fn say_bad(finding: &impl std::fmt::Display) -> bool {
 fn say_vouched(checkpoints: &Checkpoints, vouched: u64) -> bool {
     match checkpoints.all.iter().find(|checkpoint| checkpoint.size == vouched) {
         Some(checkpoint) => println!("  Entries 1 to {vouched} are as signed in {}.", checkpoint.name),
-        None => println!("  No entry before it is vouched for by a checkpoint of its own."),
+        None => println!("  No earlier checkpoint vouches for what is before it."),
     }
     false
 }

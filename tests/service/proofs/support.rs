@@ -61,12 +61,16 @@ pub async fn export(connection: &mut PgConnection, workspace: &str) -> String {
 
 pub fn line(event: &Logged, kept: Option<&str>) -> Value {
     let metadata: Value = serde_json::from_str(&event.metadata).unwrap();
+    let mut actor = json!({"type": metadata["actor_type"], "id": metadata["actor_id"]});
+    if let Some(via) = metadata.get("via") {
+        actor["via"] = via.clone();
+    }
     let (kind, id) = event.clone().decode().map_or(("?", String::new()), |event| audit_log::target(&event));
     json!({
         "position": event.position,
         "workspace_seq": event.workspace_seq,
         "time": event.recorded_at,
-        "actor": {"type": metadata["actor_type"], "id": metadata["actor_id"]},
+        "actor": actor,
         "action": audit_log::action(&event.aggregate_type, &event.event_type),
         "target": {"type": kind, "id": id},
         "leaf": leaf::leaf(event),
