@@ -30,12 +30,33 @@ async fn a_rebuild_leaves_every_checkpoint_as_it_was() {
     let before = take().await;
     let admin = acme.service.admin().await;
     let projector = pool(&acme.service.database, Role::Projector, 2);
-    rebuild(&admin, &projector, clock::now, &["proofs"], |_| {}).await.unwrap();
+    rebuild(&admin, &projector, &acme.service.app().vault, clock::now, &["proofs"], |_| {}).await.unwrap();
     projector.close().await;
     admin.close().await;
     assert_eq!(take().await, before);
     acme.ada().patch(&acme.at(""), json!({"name": "Acme Ltd"})).await.expect(StatusCode::OK);
     assert_eq!(take().await, before, "and it goes on growing");
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn a_forgotten_person_changes_no_proof() {
+    let acme = Acme::found().await;
+    let take = async || {
+        let mut taken = Vec::new();
+        for seq in 1..=6 {
+            let path = acme.at(&format!("/audit-log/proofs/inclusion?workspace_seq={seq}&size=6"));
+            taken.push(acme.ada().sees(&path).await.body);
+        }
+        taken
+    };
+    let before = take().await;
+    let leaves: String = before.iter().map(|proof| proof["leaf"].as_str().unwrap()).collect();
+    assert!(leaves.contains("sealed:") && !leaves.contains("@example.com"), "{leaves}");
+    acme.service.operator().delete("/v1/users/carol").await.expect(StatusCode::NO_CONTENT);
+    assert_eq!(take().await, before);
+    let (from, now) = (acme.at("/audit-log/proofs/consistency?from=6"), acme.ada());
+    assert!(now.sees(&from).await.body["to"].as_u64().unwrap() > 6, "and the history went on");
     acme.stop().await;
 }
 
