@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(leaf(&event()), text);
         assert_eq!(parse(text), Some(event()));
         // Pinned, computed with sha256sum: another hash would void every checkpoint.
-        let hex: String = hash(&event()).0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hash(&event()).0.map(|byte| format!("{byte:02x}")).concat();
         assert_eq!(hex, PINNED);
     }
 

@@ -126,8 +126,8 @@ fn name_of(public_url: Option<&str>, public: &[u8; 32]) -> String {
         Some(format!("{}{port}{path}", url.host_str()?).replace('+', "%2B"))
     });
     named.unwrap_or_else(|| {
-        let short: String = public[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("tenure-{short}")
+        let short = public.map(|byte| format!("{byte:02x}")).concat();
+        format!("tenure-{}", short.get(..16).unwrap_or(&short))
     })
 }
 

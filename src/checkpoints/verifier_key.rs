@@ -66,6 +66,7 @@ impl VerifierKey {
     }
 
     /// The key of a workspace's log.
+    #[must_use]
     pub fn of_workspace(&self, workspace: WorkspaceId) -> Self {
         Self::new(format!("{}{WORKSPACES}{workspace}", self.name), self.public)
     }

@@ -257,5 +257,5 @@ fn base64(hashes: &[Hash]) -> Vec<String> {
 }
 
 fn hex(hash: Hash) -> String {
-    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.0.map(|byte| format!("{byte:02x}")).concat()
 }

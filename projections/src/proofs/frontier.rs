@@ -60,7 +60,7 @@ mod tests {
     }
 
     fn shown(hash: Hash) -> String {
-        hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.0.map(|byte| format!("{byte:02x}")).concat()
     }
 
     /// The eight leaves and roots that Certificate Transparency's own implementations are tested with.

@@ -130,15 +130,12 @@ fn say_good(args: &VerifyArgs, checkpoints: &Checkpoints, verified: &Verified) -
         Some(file) => file.display().to_string(),
         None => "the log in the database".to_owned(),
     };
-    match (checkpoints.workspace, args.key.as_deref()) {
-        (Some(workspace), Some(key)) => {
-            println!("Verified: {subject} holds {size} entries of workspace {workspace},");
-            println!("  all of them, in order and unchanged, as signed by {}.", key.trim());
-        }
-        _ => {
-            println!("{subject}: {size} entries, and the tree fits them.");
-            println!("  Nothing from outside vouches for either: give a checkpoint that you kept.");
-        }
+    if let (Some(workspace), Some(key)) = (checkpoints.workspace, args.key.as_deref()) {
+        println!("Verified: {subject} holds {size} entries of workspace {workspace},");
+        println!("  all of them, in order and unchanged, as signed by {}.", key.trim());
+    } else {
+        println!("{subject}: {size} entries, and the tree fits them.");
+        println!("  Nothing from outside vouches for either: give a checkpoint that you kept.");
     }
     println!("  root {root}");
     for checkpoint in &checkpoints.all {

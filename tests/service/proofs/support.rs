@@ -79,7 +79,7 @@ pub fn line(event: &Logged, kept: Option<&str>) -> Value {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// RFC 6962, section 2.1, word for word.

@@ -59,7 +59,7 @@ impl Auditor {
 
     /// What is said of an export that is not verified.
     #[track_caller]
-    fn finds(said: (i32, String), expected: &[&str]) {
+    fn finds(said: &(i32, String), expected: &[&str]) {
         assert_eq!(said.0, 1, "{}", said.1);
         for words in expected {
             assert!(said.1.contains(words), "no {words:?} in: {}", said.1);
@@ -122,7 +122,7 @@ async fn one_byte_changed_is_named() {
     ] {
         auditor.write(&tampered(&acme, sql, false).await);
         let expected = ["entry 6 (line 6)", "it was changed", "Entries 1 to 4 are as signed in 4"];
-        Auditor::finds(auditor.verify(&[]).await, &expected);
+        Auditor::finds(&auditor.verify(&[]).await, &expected);
     }
     acme.stop().await;
 }
@@ -132,14 +132,14 @@ async fn a_deleted_row_is_named() {
     let acme = Acme::found().await;
     let auditor = Auditor::prepared(&acme).await;
     auditor.write(&tampered(&acme, "delete from events where $w and workspace_seq = 6", false).await);
-    Auditor::finds(auditor.verify(&[]).await, &["entry 6", "missing", "deleted", "1 to 4 are as signed"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["entry 6", "missing", "deleted", "1 to 4 are as signed"]);
     // With those after it numbered anew, so that there is no gap.
     let renumbered = "delete from events where $w and workspace_seq = 6;
          update events set workspace_seq = -workspace_seq + 1 where $w and workspace_seq > 6;
          update events set workspace_seq = -workspace_seq where $w and workspace_seq < 0";
     let renumbered = format!("alter table events drop constraint events_workspace_seq_check; {renumbered}");
     auditor.write(&tampered(&acme, &renumbered, false).await);
-    Auditor::finds(auditor.verify(&[]).await, &["entry 6 (line 6)", "it was changed"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["entry 6 (line 6)", "it was changed"]);
     acme.stop().await;
 }
 
@@ -151,13 +151,13 @@ async fn two_swapped_rows_are_named() {
          update events set workspace_seq = workspace_seq - 13 where $w and workspace_seq in (6, 7);
          update events set workspace_seq = -workspace_seq where $w and workspace_seq < 0";
     auditor.write(&tampered(&acme, swapped, false).await);
-    Auditor::finds(auditor.verify(&[]).await, &["entry 6 (line 6)", "it was changed"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["entry 6 (line 6)", "it was changed"]);
     // In the export only: a line where another should be.
     let whole = tampered(&acme, "select 1", false).await;
     let mut lines: Vec<&str> = whole.lines().collect();
     lines.swap(BAD - 1, BAD);
     auditor.write(&lines.join("\n"));
-    Auditor::finds(auditor.verify(&[]).await, &["entry 6", "missing"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["entry 6", "missing"]);
     acme.stop().await;
 }
 
@@ -169,7 +169,7 @@ async fn a_cut_tail_is_named() {
         auditor.write(&tampered(&acme, "delete from events where $w and workspace_seq > 10", rebuilt).await);
         let covered = format!("now covers {} entries", auditor.size);
         let expected = ["entry 11", "the tail was cut", covered.as_str(), "1 to 8 are as signed in 8"];
-        Auditor::finds(auditor.verify(&[]).await, &expected);
+        Auditor::finds(&auditor.verify(&[]).await, &expected);
     }
     acme.stop().await;
 }
@@ -182,7 +182,7 @@ async fn what_was_added_is_named() {
     auditor.write(&tampered(&acme, "select 1", false).await);
     let (entry, covered) =
         (format!("entry {}", auditor.size + 1), format!("now covers {} entries", auditor.size));
-    Auditor::finds(auditor.verify(&[]).await, &[&entry, "nothing vouches for it", &covered]);
+    Auditor::finds(&auditor.verify(&[]).await, &[&entry, "nothing vouches for it", &covered]);
     acme.stop().await;
 }
 
@@ -192,9 +192,9 @@ async fn everything_rewritten_with_new_hashes_is_bracketed_and_with_kept_hashes_
     let auditor = Auditor::prepared(&acme).await;
     auditor.write(&tampered(&acme, CHANGE, true).await);
     let bracket = ["one of 5 to 8", "signed in 8", "rewritten, with new hashes", "1 to 4 are as signed in 4"];
-    Auditor::finds(auditor.verify(&[]).await, &bracket);
+    Auditor::finds(&auditor.verify(&[]).await, &bracket);
     let kept = auditor.verify(&["--hashes", "hashes"]).await;
-    Auditor::finds(kept, &["entry 6 (line 6)", "it was changed", "1 to 4 are as signed in 4"]);
+    Auditor::finds(&kept, &["entry 6 (line 6)", "it was changed", "1 to 4 are as signed in 4"]);
     acme.stop().await;
 }
 
@@ -211,7 +211,7 @@ async fn a_rewritten_history_that_is_signed_anew_does_not_fit_the_checkpoint_fro
     let forged = acme.ada().sees(&acme.at("/audit-log/checkpoint")).await.body;
     std::fs::write(auditor.place.path().join("now"), forged.as_str().unwrap()).unwrap();
     auditor.write(&export(&mut admin, &acme.id).await);
-    Auditor::finds(auditor.verify(&[]).await, &["one of 5 to 8", "signed in 8", "rewritten"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["one of 5 to 8", "signed in 8", "rewritten"]);
     let key = std::fs::read_to_string(auditor.place.path().join("vkey")).unwrap();
     let args = ["audit", "verify", "export", "--checkpoint", "now", "--key", key.trim()];
     assert!(ends(auditor.place.command(&args)).await.status.success(), "nothing else tells");
@@ -219,7 +219,7 @@ async fn a_rewritten_history_that_is_signed_anew_does_not_fit_the_checkpoint_fro
     let eight = acme.ada().sees(&acme.at("/audit-log/checkpoint?size=8")).await.body;
     std::fs::write(auditor.place.path().join("forged8"), eight.as_str().unwrap()).unwrap();
     let both = auditor.verify(&["--earlier", "forged8"]).await;
-    Auditor::finds(both, &["two histories were signed"]);
+    Auditor::finds(&both, &["two histories were signed"]);
     admin.close().await.unwrap();
     acme.service.leave().await;
 }
@@ -242,7 +242,7 @@ async fn a_doctored_readable_part_is_named() {
         let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
         auditor.write(&lines.join("\n"));
         let beside = format!("`{field}` beside it says something else");
-        Auditor::finds(auditor.verify(&[]).await, &["entry 6 (line 6)", "its leaf is well", &beside]);
+        Auditor::finds(&auditor.verify(&[]).await, &["entry 6 (line 6)", "its leaf is well", &beside]);
     }
     acme.stop().await;
 }
@@ -299,7 +299,7 @@ async fn what_cannot_be_judged_is_told_apart() {
     let mut lines: Vec<&str> = whole.lines().collect();
     lines[BAD - 1] = "{";
     auditor.write(&lines.join("\n"));
-    Auditor::finds(auditor.verify(&[]).await, &["entry 6 (line 6)", "cannot be read"]);
+    Auditor::finds(&auditor.verify(&[]).await, &["entry 6 (line 6)", "cannot be read"]);
     // The key under the workspace's own name is as good.
     auditor.write(&whole);
     let path = format!("/.well-known/tenure-audit-key?workspace_id={}", acme.id);
@@ -336,16 +336,16 @@ async fn the_log_and_its_tree_are_held_against_each_other() {
     // A node above the leaves, which no export shows.
     let node = "update proof_nodes set hashes = overlay(hashes placing '\\x00' from 40) where $w and workspace_seq = 10";
     tamper(node).await;
-    Auditor::finds(verify(&[]).await, &["entry 10", "a node of the tree above it was changed"]);
+    Auditor::finds(&verify(&[]).await, &["entry 10", "a node of the tree above it was changed"]);
     tamper("delete from events where $w and workspace_seq > 12").await;
     tamper(CHANGE).await;
     for more in [&[][..], &pinned] {
-        Auditor::finds(verify(more).await, &["entry 6:", "it was changed"]);
+        Auditor::finds(&verify(more).await, &["entry 6:", "it was changed"]);
     }
     tamper("delete from events where $w and workspace_seq = 3").await;
-    Auditor::finds(verify(&[]).await, &["entry 3", "missing"]);
+    Auditor::finds(&verify(&[]).await, &["entry 3", "missing"]);
     tamper("delete from events where $w").await;
-    Auditor::finds(verify(&[]).await, &["entry 1", "missing"]);
+    Auditor::finds(&verify(&[]).await, &["entry 1", "missing"]);
     admin.close().await.unwrap();
     let exists = Path::new(&auditor.place.data_dir()).join("pg").exists();
     assert!(!exists, "no database of its own was started");
