@@ -32,6 +32,8 @@ pub struct Settings {
     pub master_key: Option<String>,
     /// Master keys before that one, comma-separated, while keys they wrap are still about.
     pub previous_master_keys: Option<String>,
+    /// The file of the key that checkpoints of the audit log are signed with; `<data-dir>/audit-signing.key` by default.
+    pub audit_signing_key_file: Option<PathBuf>,
     /// Issuers whose JWTs count: `[{"issuer":…,"audience":…,"jwks_url":…}]`, or `issuer|audience|jwks_url`, comma-separated.
     pub jwt_issuers: Option<String>,
     /// `class=credential/address`, comma-separated: requests per minute on the routes of a class (`token`, `code`,
@@ -178,6 +180,10 @@ impl Settings {
 
     pub fn master_key_file(&self) -> PathBuf {
         self.master_key_file.clone().unwrap_or_else(|| self.data_dir.join("master.key"))
+    }
+
+    pub fn audit_signing_key_file(&self) -> PathBuf {
+        self.audit_signing_key_file.clone().unwrap_or_else(|| self.data_dir.join("audit-signing.key"))
     }
 
     /// How long session tokens, sessions and keys last.

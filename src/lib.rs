@@ -7,6 +7,7 @@
 //! - [`attempts`]: what was refused; nothing else is written beside the log
 //! - [`audit`]: what was done and what was refused in one order, and its export
 //! - [`resources`]: the shapes clients rely on
+//! - [`checkpoints`]: the history, signed
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
 //! - [`data_keys`]: the keys personal data is sealed with, and how it is forgotten
@@ -18,6 +19,7 @@
 pub mod access;
 pub mod attempts;
 pub mod audit;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod commands;

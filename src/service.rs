@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Feed};
 use crate::attempts::Attempts;
+use crate::checkpoints::Checkpoints;
 use crate::clock;
 use crate::commands::upkeep;
 use crate::config::Settings;
@@ -88,6 +89,9 @@ impl Service {
         let service_pool = pool(database, Role::Service, size);
         let appender_pool = pool(database, Role::Appender, size);
         let projector_pool = pool(database, Role::Projector, 8);
+        let key_file = settings.audit_signing_key_file();
+        let public_url = settings.public_url.as_deref();
+        let checkpoints = Checkpoints::open(&appender_pool, &key_file, public_url).await?;
         let keeper_pool = pool(database, Role::Keeper, 4);
         let (vault, root) = Vault::open(keeper_pool.clone(), masters).await?;
         let access = Access::new(settings.access_staleness);
@@ -132,6 +136,7 @@ impl Service {
             issuers,
             own_origin: origin_of(&sessions.issuer),
             sessions,
+            checkpoints,
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::TenantTx;
 use crate::recorded::Logged;
-pub use fold::{AuditLog, Described, describe};
+pub use fold::{AuditLog, Described, describe, target};
 
 /// One entry per event. What speaks of somebody is sealed in it, as in the log.
 #[derive(Debug, Clone, PartialEq)]

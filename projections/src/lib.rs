@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
-//!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//!   [`api_keys`], [`audit_log`], [`proofs`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
 //! - [`attempts`]: what was refused; no projection, for no event tells of it
 //! - [`history`]: a workspace's events themselves; [`consumers`]: how far readers of the feeds have come
+//! - [`leaf`]: an event as the trees of [`proofs`] hold it
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
 //! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
 //!
@@ -21,9 +22,11 @@ pub mod audit_log;
 pub mod consumers;
 pub mod history;
 pub mod invitations;
+pub mod leaf;
 pub mod members;
 pub mod permissions;
 pub mod projection;
+pub mod proofs;
 pub mod recorded;
 mod rows;
 pub mod sessions;

@@ -16,7 +16,10 @@ use tenure_aggregates::{
     ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
     adapter,
 };
+use tlog_tiles::Hash;
 use uuid::Uuid;
+
+use crate::leaf;
 
 /// A row of the log, its JSON still text.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +48,8 @@ pub struct Recorded {
     pub aggregate_id: String,
     pub recorded_at: Time,
     pub metadata: Metadata,
+    /// The leaf hash, of the row as it is stored.
+    pub leaf: Hash,
     /// With what was sealed in it opened, where whoever decoded it had the keys.
     pub event: Event,
     /// As it is stored, where that differs.
@@ -143,6 +148,7 @@ pub struct Undecodable {
 impl Logged {
     /// The event as it is stored: sealed texts stand in it sealed.
     pub fn decode(self) -> Result<Recorded, Undecodable> {
+        let leaf = leaf::hash(&self);
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
         // Where an older shape is turned into the current one, once there are two.
@@ -166,6 +172,7 @@ impl Logged {
             aggregate_id: self.aggregate_id,
             recorded_at: self.recorded_at,
             metadata,
+            leaf,
             event,
             stored: None,
         })

@@ -36,6 +36,7 @@ Examples:
   tenure projections                            position, lag and parked workspaces of every read model
   tenure audit export WORKSPACE -o log.ndjson   a workspace's audit log as a file
   tenure rebuild members                        rebuild a read model beside the live one
+  tenure audit verify export.ndjson …           check an export against a signed checkpoint, offline
 
 Settings come from flags, then TENURE_* environment variables, then tenure.toml.";
 
@@ -89,9 +90,6 @@ enum Command {
         #[arg(long)]
         retry_parked: bool,
     },
-    /// Export what was done in a workspace
-    #[command(subcommand)]
-    Audit(audit::Command),
     /// Rebuild read models beside the live ones, then swap
     #[command(after_help = "Examples:\n  tenure rebuild members\n  tenure rebuild --all")]
     Rebuild {
@@ -101,6 +99,11 @@ enum Command {
         /// Every read model
         #[arg(long, conflicts_with = "names")]
         all: bool,
+    },
+    /// For auditors: export a workspace's history, and check it offline
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
 }
 
@@ -113,12 +116,10 @@ pub async fn run() -> ExitCode {
         _ => None,
     };
     let flags = Flags { listen, data_dir: cli.common.data_dir, database_url: cli.common.database_url };
-    let outcome = match Settings::read(&flags, cli.common.config.as_deref()) {
-        Ok(settings) => dispatch(cli.command, settings).await,
-        Err(error) => Err(anyhow::anyhow!("{error}")),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let settings =
+        || Settings::read(&flags, cli.common.config.as_deref()).map_err(|error| anyhow::anyhow!("{error}"));
+    match dispatch(cli.command, settings).await {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("tenure: {error:#}");
             ExitCode::FAILURE
@@ -126,15 +127,20 @@ pub async fn run() -> ExitCode {
     }
 }
 
-async fn dispatch(command: Command, settings: Settings) -> anyhow::Result<()> {
+async fn dispatch(
+    command: Command,
+    settings: impl FnOnce() -> anyhow::Result<Settings>,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { .. } => serve::run(settings).await,
-        Command::Migrate => migrate::run(settings).await,
-        Command::OperatorKey { rotate } => operator_key::run(&settings, rotate),
-        Command::Projections { retry_parked } => projections::run(settings, retry_parked).await,
-        Command::Audit(command) => audit::run(command, settings).await,
-        Command::Rebuild { names, all } => rebuild::run(settings, names, all).await,
+        Command::Serve { .. } => serve::run(settings()?).await?,
+        Command::Migrate => migrate::run(settings()?).await?,
+        Command::OperatorKey { rotate } => operator_key::run(&settings()?, rotate)?,
+        Command::Projections { retry_parked } => projections::run(settings()?, retry_parked).await?,
+        Command::Rebuild { names, all } => rebuild::run(settings()?, names, all).await?,
+        // Its exit status says more than that it failed, and it may have to do without settings.
+        Command::Audit { command } => return Ok(audit::run(command, settings).await),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Logs go to standard error; what a command prints, to standard output.

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`]; each holds its routes,
+//!   [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`], [`proofs`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
@@ -30,6 +30,7 @@ pub mod members;
 pub mod openapi;
 pub mod permissions;
 pub mod problem;
+pub mod proofs;
 pub mod rate_limits;
 pub mod readiness;
 pub mod roles;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::attempts::Attempts;
+use crate::checkpoints::Checkpoints;
 use crate::data_keys::Vault;
 use crate::feeds::Feeds;
 use crate::ids;
@@ -76,6 +78,7 @@ pub struct App {
     pub operator: OperatorKeyFile,
     pub issuers: Issuers,
     pub sessions: Sessions,
+    pub checkpoints: Checkpoints,
     /// The origin under which browsers know this service.
     pub own_origin: Option<String>,
     pub key_ring: Arc<KeyRing>,

@@ -10,7 +10,7 @@ use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
     access, api_keys, audit_log, consumers, events, invitations, invite_code, jwks, members, permissions,
-    readiness, roles, session, users, workspaces,
+    proofs, readiness, roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(session::routes())
         .merge(jwks::routes())
         .merge(audit_log::routes())
+        .merge(proofs::routes())
         .merge(events::routes())
         .merge(consumers::routes())
         .merge(access::routes())

@@ -6,12 +6,14 @@
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
 //! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
 //! - [`session_key`]: derived per rotation period
+//! - [`audit_signing_key`]: signs checkpoints, and never changes
 //! - [`cursor`]: opaque signed list cursors
 //! - `mac`, `secret_file`, `random`: what the above stand on
 //!
 //! Nothing here shows a secret in `Debug`, and nothing compares one in variable time.
 
 pub mod api_key;
+pub mod audit_signing_key;
 pub mod cursor;
 pub mod invitation_token;
 pub mod invite_code;
@@ -24,6 +26,7 @@ mod secret_file;
 pub mod session_key;
 
 pub use api_key::ApiKeyKey;
+pub use audit_signing_key::{AuditSigningKey, AuditSigningKeyError};
 pub use cursor::CursorKey;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;

@@ -48,8 +48,8 @@ pub async fn find(
     let Some(row) = row else { return Ok(None) };
     let answer = if is_sealed(&row.answer) {
         let opened = answers.open(scope, &row.answer);
-        let (decided, answer) =
-            opened.ok_or_else(|| StoreError::Corrupt("a kept answer was not sealed for its key".to_owned()))?;
+        let (decided, answer) = opened
+            .ok_or_else(|| StoreError::Corrupt("a kept answer was not sealed for its key".to_owned()))?;
         restamp(answer, decided, row.recorded_at)
     } else {
         // Kept by a version before there were keys.

@@ -196,7 +196,8 @@ const GLOBAL_BY_DESIGN: &[(&str, &str)] = &[
 ];
 
 /// Tables that belong to no tenant.
-const NO_TENANT: &[&str] = &["_sqlx_migrations", "log_head", "projection_checkpoints", "root_key"];
+const NO_TENANT: &[&str] =
+    &["_sqlx_migrations", "audit_signing_key", "log_head", "projection_checkpoints", "root_key"];
 
 /// Tenant tables the service's role has no business with: only the keeper reads keys.
 const KEPT_FROM_THE_SERVICE: &[&str] = &["data_keys"];

@@ -207,13 +207,35 @@ async fn random_queries_and_paths_never_break_the_service() {
     let acme = Acme::found().await;
     let mut rng = StdRng::seed_from_u64(3);
     let names = [
-        "limit", "cursor", "role", "status", "q", "email", "actor", "action", "target", "from", "to",
-        "after", "x",
+        "limit",
+        "cursor",
+        "role",
+        "status",
+        "q",
+        "email",
+        "actor",
+        "action",
+        "target",
+        "from",
+        "to",
+        "after",
+        "size",
+        "workspace_seq",
+        "x",
     ];
     for case in 0..400 {
-        let list = ["/members", "/invitations", "/audit-log", "/events", "/readiness", "/roles"]
-            .choose(&mut rng)
-            .unwrap();
+        let list = [
+            "/members",
+            "/invitations",
+            "/audit-log",
+            "/events",
+            "/readiness",
+            "/roles",
+            "/audit-log/proofs/inclusion",
+            "/audit-log/proofs/consistency",
+        ]
+        .choose(&mut rng)
+        .unwrap();
         let mut query = form_urlencoded::Serializer::new(String::new());
         for _ in 0..rng.random_range(0..4) {
             query.append_pair(names.choose(&mut rng).unwrap(), &text(&mut rng));

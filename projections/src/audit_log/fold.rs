@@ -99,7 +99,8 @@ fn origin(recorded: &Recorded) -> Option<String> {
     Some(json!({"ip": metadata.ip, "user_agent": metadata.user_agent}).to_string())
 }
 
-fn target(recorded: &Recorded) -> (&'static str, String) {
+/// What or whom an event is about.
+pub fn target(recorded: &Recorded) -> (&'static str, String) {
     let workspace = || recorded.workspace_id.to_string();
     match &recorded.event {
         Event::Workspace(_) if recorded.event.name().starts_with("InviteCode") => {

@@ -4,21 +4,20 @@
 //! - [`Chunk`] (here): some lines, and where to go on; [`Format`] and [`Encoder`]: lines to bytes
 //! - `ndjson.rs`: entries as the list shows them, each with its proof leaf; `csv.rs`: for a spreadsheet, which it cannot
 //!   make calculate; `parquet.rs`: for whoever has many; `columns.rs`: what is in a column of the last two
-//! - `leaf.rs`: the text that is hashed to prove an event
 //!
 //! Without filter an export is exactly the workspace's history, every event of it, so that it can be verified. Refused
 //! attempts are no part of the history: they come only when they are asked for.
 
 mod columns;
 mod csv;
-mod leaf;
 mod ndjson;
 mod parquet;
 
 use serde_json::{Map, Value};
-use tenure_projections::TenantTx;
 use tenure_projections::audit_log::{Filter, action, describe};
+use tenure_projections::leaf::leaf;
 use tenure_projections::recorded::{Logged, Metadata, Opened};
+use tenure_projections::{TenantTx, proofs};
 
 use super::timeline::{self, At, Item};
 use crate::data_keys::Vault;
@@ -32,8 +31,17 @@ pub const CHUNK: i64 = 500;
 #[derive(Debug)]
 pub struct Line {
     pub entry: AuditEntry,
-    /// Of an event, the text its proof is about.
-    pub leaf: Option<String>,
+    /// Of an event, what its proof is about.
+    pub leaf: Option<Leaf>,
+}
+
+/// What the proof of an event is about.
+#[derive(Debug)]
+pub struct Leaf {
+    workspace_seq: i64,
+    text: String,
+    /// What the tree holds for it, in hexadecimal; nothing yet if the tree has not come to it.
+    hash: Option<String>,
 }
 
 /// What is exported.
@@ -65,9 +73,23 @@ impl Chunk {
         let items = timeline::oldest(tx, &wanted.filter, wanted.outcome, after, limit).await?;
         let last = items.last().map_or(after, |item| item.0);
         let is_last = i64::try_from(items.len()).is_ok_and(|read| read < limit);
-        let lines = lines(vault, items.into_iter().map(|item| item.1)).await?;
+        let mut lines = lines(vault, items.into_iter().map(|item| item.1)).await?;
+        add_hashes(tx, &mut lines).await?;
         Ok(Self { lines, last, is_last })
     }
+}
+
+/// What the tree holds for each event; it is not computed anew, so that a changed leaf shows.
+async fn add_hashes(tx: &mut TenantTx, lines: &mut [Line]) -> Result<(), StoreError> {
+    let mut leaves: Vec<&mut Leaf> = lines.iter_mut().filter_map(|line| line.leaf.as_mut()).collect();
+    let seqs: Vec<i64> = leaves.iter().map(|leaf| leaf.workspace_seq).collect();
+    let hashes = proofs::leaf_hashes(tx, &seqs).await?;
+    for leaf in &mut leaves {
+        leaf.hash = hashes
+            .get(&leaf.workspace_seq)
+            .map(|hash| hash.0.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat());
+    }
+    Ok(())
 }
 
 /// Opens what is sealed; the order stays.
@@ -95,7 +117,8 @@ async fn lines(vault: &Vault, items: impl Iterator<Item = Item<Logged>>) -> Resu
 
 /// An event that this program cannot read stands in the export all the same, with what can be said of it.
 fn line(event: Opened) -> Result<Line, StoreError> {
-    let leaf = Some(leaf::leaf(&event.logged));
+    let (workspace_seq, text) = (event.logged.workspace_seq, leaf(&event.logged));
+    let leaf = Some(Leaf { workspace_seq, text, hash: None });
     let logged = event.logged.clone();
     let entry = match event.decode() {
         Ok(recorded) => describe(&recorded, &recorded.event)?.into(),

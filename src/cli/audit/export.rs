@@ -54,7 +54,8 @@ pub(in crate::cli) struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, settings: Settings) -> anyhow::Result<()> {
+    pub(super) async fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<()> {
+        let settings = settings()?;
         crate::cli::log_to_stderr(&settings)?;
         ensure!(!self.resume || self.format != Format::Parquet, "a Parquet file cannot be gone on with");
         let database = Database::open(&settings, true).await?;

@@ -59,11 +59,12 @@ impl Database {
         admin.execute(&*format!("drop database {} with (force)", self.name)).await.unwrap();
     }
 
+    /// As text: as JSON they would be stored with a space before them, and their leaves are made of all that is stored.
     pub async fn append(&self, events: &[Logged]) {
         let mut tx = self.owner.begin().await.unwrap();
         sqlx::query(
             "insert into events select * from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[],
-                 $6::bigint[], $7::text[], $8::text[], $9::json[], $10::json[], $11::timestamptz[])",
+                 $6::bigint[], $7::text[], $8::text[], $9::text[]::json[], $10::text[]::json[], $11::timestamptz[])",
         )
         .bind(events.iter().map(|e| e.position).collect::<Vec<_>>())
         .bind(events.iter().map(|e| e.workspace_id).collect::<Vec<_>>())
@@ -73,8 +74,8 @@ impl Database {
         .bind(events.iter().map(|e| e.sequence).collect::<Vec<_>>())
         .bind(events.iter().map(|e| e.event_type.as_str()).collect::<Vec<_>>())
         .bind(events.iter().map(|e| e.event_version.as_str()).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| raw(&e.payload)).collect::<Vec<_>>())
-        .bind(events.iter().map(|e| raw(&e.metadata)).collect::<Vec<_>>())
+        .bind(events.iter().map(|e| e.payload.as_str()).collect::<Vec<_>>())
+        .bind(events.iter().map(|e| e.metadata.as_str()).collect::<Vec<_>>())
         .bind(events.iter().map(|e| e.recorded_at).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await
@@ -134,10 +135,6 @@ impl Database {
 
 pub fn tables() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.tables.iter().copied())
-}
-
-fn raw(text: &str) -> sqlx::types::Json<Box<serde_json::value::RawValue>> {
-    sqlx::types::Json(serde_json::value::RawValue::from_string(text.to_owned()).unwrap())
 }
 
 fn pool(options: &PgConnectOptions, role: &'static str, connections: u32) -> PgPool {

@@ -59,8 +59,12 @@ impl TestService {
 
     /// Another process's service on the same database, as far as the database can tell.
     pub async fn sibling(&self) -> Self {
-        let key = self.master_key_file();
-        Self::start_on(self.database.clone(), |settings| settings.master_key_file = Some(key)).await
+        let key = |name| Some(self.data_dir.path().join(name));
+        Self::start_on(self.database.clone(), |settings| {
+            settings.master_key_file = key("master.key");
+            settings.audit_signing_key_file = key("audit-signing.key");
+        })
+        .await
     }
 
     pub fn service(&self) -> &Service {
@@ -69,11 +73,6 @@ impl TestService {
 
     pub fn app(&self) -> Arc<tenure::http::App> {
         self.service().app()
-    }
-
-    /// The master key's file, for other processes on the same database.
-    pub fn master_key_file(&self) -> std::path::PathBuf {
-        self.data_dir.path().join("master.key")
     }
 
     /// A pool of the login role, which row level security does not bind.
