@@ -3,6 +3,7 @@
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
 //!   [`api_keys`], [`audit_log`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//! - [`states`]: what each of them was at every position of the log, for time travel
 //! - [`history`]: a workspace's events themselves
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
 //! - [`tenant_tx`]: the only way to a tenant's rows: a transaction that names its workspace
@@ -24,6 +25,7 @@ pub mod projection;
 pub mod recorded;
 mod rows;
 pub mod sessions;
+pub mod states;
 pub mod tenant_tx;
 pub mod users;
 pub mod workspaces;

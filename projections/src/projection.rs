@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::recorded::Recorded;
 use crate::{
     api_keys::ApiKeys, audit_log::AuditLog, invitations::Invitations, members::Members,
-    permissions::Permissions, sessions::Sessions, users::Users, workspaces::Workspaces,
+    permissions::Permissions, sessions::Sessions, states::States, users::Users, workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -54,7 +54,7 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 8] = [
+pub static ALL: [Registered; 9] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
@@ -63,6 +63,7 @@ pub static ALL: [Registered; 8] = [
     Registered::of::<Permissions>(),
     Registered::of::<ApiKeys>(),
     Registered::of::<AuditLog>(),
+    Registered::of::<States>(),
 ];
 
 /// The read model of that name.
