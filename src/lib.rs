@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
-//! - [`access`]: who may do what, from memory
+//! - [`access`]: who may do what, from memory; [`past`]: what was, at any position of the log
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
@@ -23,6 +23,7 @@ pub mod http;
 pub mod ids;
 pub mod issuers;
 pub mod key_ring;
+pub mod past;
 pub mod projector;
 pub mod reads;
 pub mod resources;

@@ -105,8 +105,6 @@ pub struct MemberVersion {
     pub membership: Version,
     /// The serialized [`User`](tenure_aggregates::User).
     pub profile: Option<String>,
-    /// What the list is sorted by, before the user's id.
-    pub sorted_by: Time,
 }
 
 /// The memberships there were at a position, oldest first, after the one named by (`joined_at`, `user_id`).
@@ -119,7 +117,7 @@ pub async fn members(
     let workspace: Uuid = tx.workspace().into();
     let (joined_at, user_id) = after.unzip();
     let rows = sqlx::query!(
-        r#"select b.id, b.sorted_by, s.from_position, s.since_position, s.sequence, s.recorded_at,
+        r#"select b.id, s.from_position, s.since_position, s.sequence, s.recorded_at,
                   s.state::text as "state!", p.state::text as "profile?"
            from states b
            cross join lateral (
@@ -153,17 +151,8 @@ pub async fn members(
             state: row.state,
         },
         profile: row.profile,
-        sorted_by: row.sorted_by,
     });
     Ok(members.collect())
-}
-
-/// An invitation of then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvitationVersion {
-    pub invitation: Version,
-    /// What the list is sorted by, before the id.
-    pub sorted_by: Time,
 }
 
 /// The invitations there were at a position, newest first, after the one named by (`created_at`, `invitation_id`).
@@ -172,11 +161,12 @@ pub async fn invitations(
     position: i64,
     after: Option<(Time, Uuid)>,
     limit: i64,
-) -> Result<Vec<InvitationVersion>, sqlx::Error> {
+) -> Result<Vec<Version>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     let (created_at, id) = after.map(|(at, id)| (at, id.to_string())).unzip();
-    let rows = sqlx::query!(
-        r#"select b.id, b.sorted_by, s.from_position, s.since_position, s.sequence, s.recorded_at,
+    sqlx::query_as!(
+        Version,
+        r#"select b.id, s.from_position, s.since_position, s.sequence, s.recorded_at, s.gone,
                   s.state::text as "state!"
            from states b
            cross join lateral (
@@ -194,20 +184,7 @@ pub async fn invitations(
         limit
     )
     .fetch_all(tx.connection())
-    .await?;
-    let invitations = rows.into_iter().map(|row| InvitationVersion {
-        invitation: Version {
-            id: row.id,
-            from_position: row.from_position,
-            since_position: row.since_position,
-            sequence: row.sequence,
-            recorded_at: row.recorded_at,
-            gone: false,
-            state: row.state,
-        },
-        sorted_by: row.sorted_by,
-    });
-    Ok(invitations.collect())
+    .await
 }
 
 /// The workspaces that the user whose personal workspace the transaction names had ever joined by then, by id, after
@@ -239,6 +216,24 @@ pub async fn containing(tx: &mut TenantTx, texts: &[String], part: &str) -> Resu
            from unnest($1::text[]) with ordinality t (text, number) order by number"#,
         texts,
         part
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
+/// The order of a switcher's lines, as the numbers of these names: the personal workspace first, then by name.
+pub async fn switcher_order(
+    tx: &mut TenantTx,
+    names: &[String],
+    ids: &[Uuid],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        r#"select number as "number!" from unnest($2::text[], $3::uuid[]) with ordinality l (name, id, number)
+           order by id <> $1, lower(name), name, id"#,
+        workspace,
+        names,
+        ids
     )
     .fetch_all(tx.connection())
     .await

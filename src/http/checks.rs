@@ -9,6 +9,8 @@ use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
+use crate::past::Moment;
+
 type Checked = Result<(), garde::Error>;
 
 fn said(result: Result<(), Invalid>) -> Checked {
@@ -141,6 +143,12 @@ pub fn instant(time: &Time, (): &()) -> Checked {
     } else {
         Err(fault("out_of_range", "must lie in the years 0000 to 9999"))
     }
+}
+
+/// A moment of the log: a position or an instant.
+pub fn as_of(text: &str, (): &()) -> Checked {
+    let fault = || fault("invalid", "must be a position of the log or an instant (RFC 3339)");
+    Moment::parse(text).map(drop).ok_or_else(fault)
 }
 
 pub fn members_status(text: &str, (): &()) -> Checked {

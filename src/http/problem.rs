@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::base::problem::Problem;
+use super::base::problem::{FieldError, Problem};
 use crate::store::{Failure, Refusal, StoreError};
 
 /// The status of a refusal, by its code; a rule's refusal is 409 unless the contract says otherwise.
@@ -29,6 +29,11 @@ impl From<Refusal> for Problem {
             return Self::unauthenticated(detail);
         }
         let mut problem = match pointer {
+            // What is wrong is no matter of form.
+            Some(pointer) if code == "position_in_future" => {
+                let error = FieldError::new(pointer, code, detail.clone());
+                Self::new(status(code), code, detail).with_errors(vec![error])
+            }
             Some(pointer) => Self::invalid_field(pointer, fault.into(), detail),
             None => Self::new(status(code), code, detail),
         };

@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::entities::{Action, AsOf, Context, Entity, USER};
 use crate::access::explain::{self, Cause};
 use crate::access::log::{Loaded, Log};
-use crate::access::past::Past;
 use crate::access::{Question, Reason, Source};
 use crate::clock;
 use crate::http::App;
@@ -23,6 +22,7 @@ use crate::http::base::conditional::TenurePosition;
 use crate::http::base::problem::Problem;
 use crate::http::base::query::Query;
 use crate::http::caller::Caller;
+use crate::past::Past;
 use crate::store::origin::Actor;
 
 /// An authenticated request for decisions.
@@ -182,7 +182,8 @@ impl Ask {
         match moment {
             None => Ok(None),
             Some(moment) => {
-                Ok(Some(Past::at(moment, &self.app.reads, &self.app.projector_pool, self.now).await?))
+                let (reads, projector) = (&self.app.reads, &self.app.projector_pool);
+                Ok(Some(Past::at(moment, "/context/as_of", reads, projector, self.now).await?))
             }
         }
     }
