@@ -7,7 +7,7 @@ use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use crate::TenantTx;
-pub use fold::AuditLog;
+pub use fold::{AuditLog, Described, describe};
 
 /// One entry per event.
 #[derive(Debug, Clone, PartialEq)]

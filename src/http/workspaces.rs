@@ -115,11 +115,7 @@ async fn create(act: Act, body: Body<CreateRequest>) -> Result<Response, Problem
     get, path = "/v1/workspaces/{workspace_id}", tag = "workspaces", params(("workspace_id" = Uuid, Path), AsOfQuery),
     responses((status = 200, body = Workspace), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(
-    look: Look,
-    Query(query): Query<AsOfQuery>,
-    Path(id): Path<Uuid>,
-) -> Result<Response, Problem> {
+async fn find(look: Look, Query(query): Query<AsOfQuery>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let past = look.past(query.as_of.as_deref()).await?;
     let (sequence, body) = read_at(&look, WorkspaceId(id), past).await?;
     Ok(look.resource(sequence, &body))

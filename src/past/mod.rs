@@ -5,12 +5,13 @@
 //! - [`resources`]: what the reads answer about then, out of the read model `states`
 //! - [`streams`]: a single aggregate as it was, right even where a read model is behind or parked
 
+//! - [`why`]: what made a membership what it is
 //!
 //! Who may look is decided now; what is shown is then. A workspace that is deleted has no past to show either.
 
 pub mod resources;
 pub mod streams;
-
+pub mod why;
 
 use sqlx::PgPool;
 use tenure_aggregates::values::Slug;
@@ -77,7 +78,11 @@ impl Past {
     }
 
     /// The workspace that held a slug. The claim's own stream says it, as it does now.
-    pub async fn holder_of(&self, slug: &Slug, projector: &PgPool) -> Result<Option<WorkspaceId>, StoreError> {
+    pub async fn holder_of(
+        &self,
+        slug: &Slug,
+        projector: &PgPool,
+    ) -> Result<Option<WorkspaceId>, StoreError> {
         let row = sqlx::query!(
             "select workspace_id, event_type from events
              where aggregate_type = 'Claim' and aggregate_id = $1 and position <= $2

@@ -98,6 +98,22 @@ impl Past {
         after: Option<(Time, String)>,
         limit: i64,
     ) -> Result<Option<Vec<Member>>, StoreError> {
+        let keep = |member: &Member| {
+            filter.role.is_none_or(|role| member.role == role)
+                && filter.status.is_none_or(|status| member.status.as_str() == status)
+        };
+        self.members_where(tx, keep, filter.q, after, limit).await
+    }
+
+    /// Those of them that `keep` lets through, and with `q` somewhere in their names.
+    pub async fn members_where(
+        &self,
+        tx: &mut TenantTx,
+        keep: impl Fn(&Member) -> bool,
+        q: Option<&str>,
+        after: Option<(Time, String)>,
+        limit: i64,
+    ) -> Result<Option<Vec<Member>>, StoreError> {
         let Some((_, details)) = self.details(tx).await? else { return Ok(None) };
         let (mut found, mut after) = (Vec::new(), after);
         loop {
@@ -107,7 +123,7 @@ impl Past {
             let chunk = chunk.iter().map(|version| self.member_of(tx.workspace(), &details, version));
             let chunk: Vec<Member> = chunk.filter_map(Result::transpose).collect::<Result<_, _>>()?;
             after = chunk.last().map(|member| (member.joined_at, member.user_id.clone()));
-            found.extend(matching(tx, filter, chunk).await?);
+            found.extend(named(tx, chunk.into_iter().filter(&keep).collect(), q).await?);
             if last || i64::try_from(found.len()).unwrap_or(limit) >= limit {
                 break;
             }
@@ -133,7 +149,8 @@ impl Past {
         workspace: WorkspaceId,
         version: &Version,
     ) -> Result<Option<Invitation>, StoreError> {
-        let id = version.id.parse().map_err(|error| StoreError::Corrupt(format!("an invitation: {error}")))?;
+        let id =
+            version.id.parse().map_err(|error| StoreError::Corrupt(format!("an invitation: {error}")))?;
         let shown = state::<InvitationState>(&version.state)?;
         let shown = Invitation::from_state(workspace, InvitationId(id), &shown, self.now);
         Ok(shown.map(|shown| Invitation { updated_at: version.recorded_at, ..shown }))
@@ -232,22 +249,15 @@ impl Past {
     }
 }
 
-/// Those of them that the filter lets through. Texts are compared where the lists of now compare them.
-async fn matching(
-    tx: &mut TenantTx,
-    filter: &members::Filter<'_>,
-    mut chunk: Vec<Member>,
-) -> Result<Vec<Member>, StoreError> {
-    chunk.retain(|member| {
-        filter.role.is_none_or(|role| member.role == role)
-            && filter.status.is_none_or(|status| member.status.as_str() == status)
-    });
-    let Some(q) = filter.q.filter(|_| !chunk.is_empty()) else { return Ok(chunk) };
+/// Those of them with `q` in a name, an e-mail address or a user id; compared where the lists of now compare them.
+async fn named(tx: &mut TenantTx, members: Vec<Member>, q: Option<&str>) -> Result<Vec<Member>, StoreError> {
+    let Some(q) = q.filter(|_| !members.is_empty()) else { return Ok(members) };
     let texts = |member: &Member| {
-        [Some(member.user_id.clone()), member.email.clone(), member.name.clone()].map(Option::unwrap_or_default)
+        [Some(member.user_id.clone()), member.email.clone(), member.name.clone()]
+            .map(Option::unwrap_or_default)
     };
-    let texts: Vec<String> = chunk.iter().flat_map(texts).collect();
+    let texts: Vec<String> = members.iter().flat_map(texts).collect();
     let found = states::containing(tx, &texts, q).await?;
     let found = found.chunks(3).map(|found| found.contains(&true));
-    Ok(chunk.into_iter().zip(found).filter_map(|(member, found)| found.then_some(member)).collect())
+    Ok(members.into_iter().zip(found).filter_map(|(member, found)| found.then_some(member)).collect())
 }

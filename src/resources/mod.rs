@@ -5,6 +5,7 @@
 
 mod answer;
 mod api_key;
+mod history;
 mod invitation;
 mod invite_code;
 mod member;
@@ -15,6 +16,7 @@ mod workspace;
 
 pub use answer::{Answer, Secret};
 pub use api_key::ApiKey;
+pub use history::{HistoryActor, HistoryEntry, HistoryTarget};
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};

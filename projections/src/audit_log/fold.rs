@@ -182,3 +182,20 @@ async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx
     .await?;
     Ok(())
 }
+
+/// An event in the words of the audit log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    pub action: String,
+    pub target_type: &'static str,
+    pub target_id: String,
+    /// `{field: {from, to}}`
+    pub changes: Value,
+    pub reason: Option<String>,
+}
+
+/// What the audit log says of an event.
+pub fn describe(recorded: &Recorded) -> Result<Described, sqlx::Error> {
+    let Entry { action, target_type, target_id, changes, reason, .. } = entry(recorded)?;
+    Ok(Described { action, target_type, target_id, changes, reason })
+}

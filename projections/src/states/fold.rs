@@ -145,7 +145,8 @@ impl Fold {
             begins,
             gone: |state: &Membership| state.terms().is_none(),
         };
-        let (before, after) = self.evolve(recorded, &next, |state: Membership| state.evolve(event.clone()))?;
+        let (before, after) =
+            self.evolve(recorded, &next, |state: Membership| state.evolve(event.clone()))?;
         let mut redeemed = None;
         if let MembershipEvent::MembershipStarted { through, .. } = event {
             let (personal, workspace_id) = (WorkspaceId::personal(user_id).0, recorded.workspace_id.0);

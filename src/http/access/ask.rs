@@ -188,6 +188,31 @@ impl Ask {
         }
     }
 
+    /// The same for a search, whose read models have come to it, and as text, for what must not change between pages.
+    pub(super) async fn moment(&self, context: Option<&Context>) -> Result<(Option<Past>, String), Problem> {
+        let past = self.past(context).await?;
+        if let Some(past) = &past {
+            self.app.reads.wait_for(past.position).await?;
+        }
+        let as_of = context.and_then(|context| context.as_of.as_ref());
+        Ok((past, serde_json::to_string(&as_of).unwrap_or_default()))
+    }
+
+    /// Whether somebody may do that, now or then.
+    pub(super) async fn allows(
+        &self,
+        workspace: WorkspaceId,
+        user: &UserId,
+        permission: &str,
+        past: Option<&Past>,
+    ) -> Result<bool, Problem> {
+        let Some(past) = past else {
+            return Ok(self.check(workspace, user.as_str(), permission).await?.allows());
+        };
+        let streams = past.streams(&self.app.reads, workspace, user).await?;
+        Ok(streams.decide(user, PermissionName::parse(permission).ok().as_ref(), past.now).allows())
+    }
+
     /// The service asks about anybody; a key about its own workspace; a user about themselves where they are a member,
     /// and about others where they may see the members; in a session, only where it is.
     pub(super) async fn may_ask_about(&self, workspace: WorkspaceId, subject: &str) -> Result<bool, Problem> {
