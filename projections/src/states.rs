@@ -8,6 +8,7 @@ mod fold;
 mod write;
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use tenure_aggregates::Time;
 use uuid::Uuid;
 
@@ -236,5 +237,32 @@ pub async fn switcher_order(
         ids
     )
     .fetch_all(tx.connection())
+    .await
+}
+
+/// A user at a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserAt {
+    pub personal: Uuid,
+    pub user_id: String,
+    pub position: i64,
+}
+
+/// The serialized users as they were, in the order asked; for the operator's eyes: needs a pool of the projector's role.
+pub async fn users_at(projector: &PgPool, asked: &[UserAt]) -> Result<Vec<Option<String>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select s.state::text
+           from unnest($1::uuid[], $2::text[], $3::bigint[]) with ordinality a (personal, user_id, position, number)
+           left join lateral (
+               select s.state from states s
+               where s.workspace_id = a.personal and s.kind = 'User' and s.id = a.user_id
+                 and s.from_position <= a.position
+               order by s.from_position desc limit 1) s on true
+           order by a.number"#,
+        &asked.iter().map(|user| user.personal).collect::<Vec<_>>(),
+        &asked.iter().map(|user| user.user_id.as_str()).collect::<Vec<_>>() as _,
+        &asked.iter().map(|user| user.position).collect::<Vec<_>>()
+    )
+    .fetch_all(projector)
     .await
 }

@@ -124,16 +124,13 @@ async fn workspaces(
     let user_id = user(&user_id)?;
     let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.user(&user_id).await?;
-    let (sequence, rows) = match past {
-        Some(past) => {
-            let (sequence, _) = past.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?;
-            (sequence, past.switcher(&look.app.reads, &mut tx, &user_id).await?)
-        }
-        None => {
-            let known = users::find(&mut tx).await.map_err(StoreError::from)?;
-            let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;
-            (known.sequence, users::workspaces_of(&mut tx, look.now).await.map_err(StoreError::from)?)
-        }
+    let (sequence, rows) = if let Some(past) = past {
+        let (sequence, _) = past.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?;
+        (sequence, past.switcher(&look.app.reads, &mut tx, &user_id).await?)
+    } else {
+        let known = users::find(&mut tx).await.map_err(StoreError::from)?;
+        let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;
+        (known.sequence, users::workspaces_of(&mut tx, look.now).await.map_err(StoreError::from)?)
     };
     let here = look.caller.0.session.map(|session| session.workspace_id.0).unwrap_or_default();
     let items = rows.into_iter().map(|row| SwitcherItem::from_row(row).seen_from(here)).collect();

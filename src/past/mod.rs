@@ -61,17 +61,26 @@ impl Past {
                 let detail = "as_of lies in the future.";
                 Err(Refusal { pointer: Some(pointer), ..Refusal::new("validation_failed", detail) }.into())
             }
-            Moment::Time(time) => Ok(Self { position: last_position(projector, time).await?, now: time }),
+            Moment::Time(_) => Ok(Self::of(moment, projector).await?),
             Moment::Position(position) => {
                 if let Err(Failure::Refused(refusal)) = reads.check_position(position).await {
                     let detail = format!("as_of {position} is ahead of the log.");
                     return Err(Refusal { pointer: Some(pointer), detail, ..refusal }.into());
                 }
+                Ok(Self::of(moment, projector).await?)
+            }
+        }
+    }
+
+    /// A moment that is known to have been.
+    pub async fn of(moment: Moment, projector: &PgPool) -> Result<Self, StoreError> {
+        match moment {
+            Moment::Time(time) => Ok(Self { position: last_position(projector, time).await?, now: time }),
+            Moment::Position(position) => {
                 let recorded =
                     sqlx::query_scalar!("select recorded_at from events where position = $1", position)
                         .fetch_optional(projector)
-                        .await
-                        .map_err(StoreError::from)?;
+                        .await?;
                 Ok(Self { position, now: recorded.unwrap_or(Time::UNIX_EPOCH) })
             }
         }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Past;
 use crate::reads::Reads;
-use crate::resources::{Invitation, Member, User, Workspace};
+use crate::resources::{Invitation, Member, Role, User, Workspace};
 use crate::store::{StoreError, appender};
 
 /// How many states are read at a time where a filter may drop most of them.
@@ -57,6 +57,12 @@ impl Past {
         let counted: Counters = counted.map(|counted| state(&counted.state)).transpose()?.unwrap_or_default();
         let counters = appender::Counters { seats: counted.seats_used, code_uses: counted.code_uses };
         Ok(Some((version.sequence, Workspace::from_state(id, &details, counters, version.recorded_at))))
+    }
+
+    /// The workspace's own roles.
+    pub async fn roles(&self, tx: &mut TenantTx) -> Result<Vec<Role>, StoreError> {
+        let Some((_, details)) = self.details(tx).await? else { return Ok(vec![]) };
+        Ok(details.roles.iter().map(|(name, role)| Role::custom(name.as_str(), role)).collect())
     }
 
     pub async fn member(&self, tx: &mut TenantTx, user: &UserId) -> Result<Tagged<Member>, StoreError> {

@@ -50,7 +50,7 @@ impl Learn for Bearing {
                 self.role(role);
                 match through {
                     Entrance::Invitation { invitation_id } => {
-                        self.invitations.push(invitation_id.to_string())
+                        self.invitations.push(invitation_id.to_string());
                     }
                     Entrance::InviteCode { generation } => self.codes.push(i64::from(*generation)),
                     Entrance::Created | Entrance::Added => {}

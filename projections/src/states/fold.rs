@@ -68,8 +68,13 @@ fn needed(recorded: &Recorded) -> Vec<Key> {
     let workspace: Uuid = recorded.workspace_id.into();
     let counters = || (workspace, Kind::Counters, workspace.to_string());
     match &recorded.event {
+        // What begins with its first event has no state before it.
         Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
-        | Event::User(UserEvent::UserProvisioned { .. }) => vec![],
+        | Event::User(UserEvent::UserProvisioned { .. })
+        | Event::Session(_)
+        | Event::ApiKey(_)
+        | Event::Catalogue(_)
+        | Event::Claim(_) => vec![],
         Event::Workspace(
             WorkspaceEvent::InviteCodeIssued { .. } | WorkspaceEvent::InviteCodeDisabled { .. },
         ) => vec![(workspace, Kind::Workspace, workspace.to_string()), counters()],
@@ -79,7 +84,6 @@ fn needed(recorded: &Recorded) -> Vec<Key> {
         }
         Event::Invitation(_) => vec![(workspace, Kind::Invitation, recorded.aggregate_id.clone())],
         Event::User(event) => vec![(workspace, Kind::User, user(event).as_str().to_owned())],
-        Event::Session(_) | Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => vec![],
     }
 }
 

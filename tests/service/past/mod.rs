@@ -3,4 +3,5 @@
 mod histories;
 mod moments;
 mod searches;
+mod story;
 mod why;

@@ -37,12 +37,12 @@ async fn a_membership_tells_how_it_came_to_be() {
         chain,
         [
             ("workspace.created", "ada", "CreateWorkspace"),
-            ("invitation.sent", "ada", "Invite"),
+            ("invitation.sent", "ada", "SendInvitation"),
             ("invitation.accepted", "bob", "AcceptInvitation"),
             ("membership.started", "bob", "AcceptInvitation"),
             ("workspace.role_defined", "ada", "DefineRole"),
-            ("membership.role_changed", "ada", "ChangeMember"),
-            ("workspace.suspended", "-", "SuspendWorkspace"),
+            ("membership.role_changed", "ada", "EditMember"),
+            ("workspace.suspended", "operator", "ChangeLifecycle"),
         ]
     );
     let last = history.items().last().unwrap();
