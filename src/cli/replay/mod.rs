@@ -5,6 +5,7 @@ mod names;
 mod words;
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
@@ -24,6 +25,8 @@ use names::Names;
 
 /// How many events are read, told and forgotten at a time.
 const CHUNK: i64 = 500;
+/// How long the read models are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be told.
 #[derive(Debug)]
@@ -70,6 +73,7 @@ impl Replay {
     async fn tell(&self, pools: &Pools, out: &mut impl Write) -> anyhow::Result<()> {
         let until = self.until(&pools.projector).await?;
         let workspace = self.workspace(until, &pools.projector).await?;
+        let known = known(&pools.projector, until.position).await?;
         let (mut after, mut told) = (0, false);
         loop {
             let mut tx = TenantTx::begin(&pools.service, workspace).await?;
@@ -89,7 +93,13 @@ impl Replay {
         if !told {
             bail!("there was no workspace {} by then", self.workspace);
         }
-        self.end(pools, workspace, until, out).await
+        let past = Past { position: known, ..until };
+        let mut tx = TenantTx::begin(&pools.service, workspace).await?;
+        if self.json {
+            ending::json(&mut tx, past, out).await
+        } else {
+            ending::text(&mut tx, past, out).await
+        }
     }
 
     /// The moment at which to stop: the end of the log, unless told.
@@ -137,31 +147,27 @@ impl Replay {
         out.write_all(&text)?;
         Ok(())
     }
+}
 
-    async fn end(
-        &self,
-        pools: &Pools,
-        workspace: WorkspaceId,
-        until: Past,
-        out: &mut impl Write,
-    ) -> anyhow::Result<()> {
-        let known = status(&pools.projector).await?.into_iter();
-        let known =
-            known.filter(|row| row.name == "states" && row.state == "live").map(|row| row.position).min();
-        let known = known.unwrap_or(0);
-        if known < until.position {
+/// Up to where the read model knows names and states: the position itself, after a moment where a server is at work.
+async fn known(projector: &PgPool, until: i64) -> anyhow::Result<i64> {
+    let begun = Instant::now();
+    loop {
+        let rows = status(projector).await?.into_iter();
+        let live =
+            rows.filter(|row| row.name == "states" && row.state == "live").map(|row| row.position).min();
+        let known = live.unwrap_or(0);
+        if known >= until {
+            return Ok(until);
+        }
+        if begun.elapsed() > PATIENCE {
             tracing::warn!(
                 position = known,
                 "the read model `states` is behind: names, and how it ends, are as of that position"
             );
+            return Ok(known);
         }
-        let past = Past { position: until.position.min(known), ..until };
-        let mut tx = TenantTx::begin(&pools.service, workspace).await?;
-        if self.json {
-            ending::json(&mut tx, past, out).await
-        } else {
-            ending::text(&mut tx, past, out).await
-        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -37,7 +37,11 @@ pub(super) fn event(recorded: &Recorded, names: &Names) -> Result<String, StoreE
     Ok(match &recorded.event {
         Event::User(event) => of_user(event, &who(user(event).as_str()), &changes(recorded)?),
         Event::Workspace(event) => of_workspace(event, who, &changes(recorded)?),
-        Event::Membership(event) => of_membership(event, &who(member(event).as_str())),
+        Event::Membership(event) => {
+            let user = member(event).as_str();
+            let own = recorded.metadata.actor_id.as_deref() == Some(user);
+            of_membership(event, &who(user), own)
+        }
         Event::Invitation(event) => of_invitation(event, &recorded.aggregate_id),
         Event::Session(event) => of_session(event),
         Event::ApiKey(event) => of_api_key(event, &recorded.aggregate_id),
@@ -102,18 +106,24 @@ fn of_workspace(event: &WorkspaceEvent, who: impl Fn(&str) -> String, changes: &
     }
 }
 
-fn of_membership(event: &MembershipEvent, user: &str) -> String {
+/// `own` where the member did it themselves.
+fn of_membership(event: &MembershipEvent, user: &str, own: bool) -> String {
     use MembershipEvent as E;
     match event {
         E::MembershipStarted { role, expires_at, through, .. } => {
             let how = match through {
                 Entrance::Created => "as its first member".to_owned(),
-                Entrance::Added => "added directly".to_owned(),
+                Entrance::Added => "directly".to_owned(),
                 Entrance::Invitation { invitation_id } => format!("by invitation {invitation_id}"),
                 Entrance::InviteCode { generation } => format!("by invite code {generation}"),
             };
             let end = expires_at.map(|end| format!(", until {}", instant(end))).unwrap_or_default();
-            format!("{user} became {}, {how}{end}", a(role))
+            let role = a(role);
+            if own {
+                format!("became {role}, {how}{end}")
+            } else {
+                format!("added {user} as {role}, {how}{end}")
+            }
         }
         E::MembershipRoleChanged { role, .. } => format!("made {user} {}, was {}", a(&role.to), role.from),
         E::MembershipExpiryChanged { expires_at, .. } => match expires_at.to {
@@ -125,10 +135,10 @@ fn of_membership(event: &MembershipEvent, user: &str) -> String {
         }
         E::MembershipReactivated { .. } => format!("reactivated {user}"),
         E::MembershipEnded { because, .. } => match because {
-            membership::Ending::Left => format!("{user} left"),
+            membership::Ending::Left => "left".to_owned(),
             membership::Ending::Removed => format!("removed {user}"),
-            membership::Ending::Expired => format!("the membership of {user} ran out"),
-            membership::Ending::UserErased => format!("{user} was erased, and is no member any more"),
+            membership::Ending::Expired => format!("noted that the membership of {user} ran out"),
+            membership::Ending::UserErased => format!("ended the membership of {user}, who is erased"),
         },
     }
 }

@@ -15,9 +15,14 @@ struct Lived {
     before: i64,
 }
 
-async fn sends(serving: &Serving, key: &str, actor: Option<&str>, what: (&str, &str, Value)) -> (i64, Value) {
+async fn sends(
+    serving: &Serving,
+    key: &str,
+    actor: Option<&str>,
+    what: (&str, String, Value),
+) -> (i64, Value) {
     let (method, path, body) = what;
-    let mut request = serving.request(key, method.parse::<Method>().unwrap(), path).json(&body);
+    let mut request = serving.request(key, method.parse::<Method>().unwrap(), &path).json(&body);
     if let Some(actor) = actor {
         request = request.header("Tenure-Actor", actor);
     }
@@ -39,26 +44,27 @@ impl Lived {
         for (user, name) in names {
             let email = format!("{user}@example.com");
             let body = json!({"email": email, "email_verified": true, "name": name});
-            does(None, ("PUT", &format!("/v1/users/{user}"), body)).await;
+            does(None, ("PUT", format!("/v1/users/{user}"), body)).await;
         }
         let (ada, bob) = (Some("ada"), Some("bob"));
-        let (_, acme) = does(ada, ("POST", "/v1/workspaces", json!({"name": "Acme", "slug": "acme"}))).await;
+        let (_, acme) =
+            does(ada, ("POST", "/v1/workspaces".into(), json!({"name": "Acme", "slug": "acme"}))).await;
         let workspace = acme["id"].as_str().unwrap().to_owned();
         let at = |rest: &str| format!("/v1/workspaces/{workspace}{rest}");
         let body = json!({"email": "bob@example.com", "role": "admin", "notify": false});
-        let (_, sent) = does(ada, ("POST", &at("/invitations"), body)).await;
-        does(bob, ("POST", "/v1/invitations/accept", json!({"token": sent["token"]}))).await;
-        does(None, ("PUT", "/v1/users/bob", json!({"name": "Robert"}))).await;
+        let (_, sent) = does(ada, ("POST", at("/invitations"), body)).await;
+        does(bob, ("POST", "/v1/invitations/accept".into(), json!({"token": sent["token"]}))).await;
+        does(None, ("PUT", "/v1/users/bob".into(), json!({"name": "Robert"}))).await;
         let scribe = json!({"permissions": ["content:read", "content:write"]});
-        does(bob, ("PUT", &at("/roles/scribe"), scribe)).await;
-        does(bob, ("PUT", &at("/members/carol"), json!({"role": "scribe"}))).await;
-        does(ada, ("PATCH", &at(""), json!({"name": "Acme Ltd", "description": "Two\nlines"}))).await;
+        does(bob, ("PUT", at("/roles/scribe"), scribe)).await;
+        does(bob, ("PUT", at("/members/carol"), json!({"role": "scribe"}))).await;
+        does(ada, ("PATCH", at(""), json!({"name": "Acme Ltd", "description": "Two\nlines"}))).await;
         let (before, _) =
-            does(bob, ("POST", &at("/members/carol/deactivate"), json!({"reason": "away"}))).await;
-        does(bob, ("DELETE", &at("/members/carol"), json!({}))).await;
-        does(ada, ("POST", &at("/invitations"), json!({"email": "eve@example.com"}))).await;
-        does(ada, ("POST", &at("/transfer-ownership"), json!({"to": "bob"}))).await;
-        does(None, ("POST", &at("/suspend"), json!({"reason": "not paid"}))).await;
+            does(bob, ("POST", at("/members/carol/deactivate"), json!({"reason": "away"}))).await;
+        does(bob, ("DELETE", at("/members/carol"), json!({}))).await;
+        does(ada, ("POST", at("/invitations"), json!({"email": "eve@example.com"}))).await;
+        does(ada, ("POST", at("/transfer-ownership"), json!({"to": "bob"}))).await;
+        does(None, ("POST", at("/suspend"), json!({"reason": "not paid"}))).await;
         Self { place, serving, workspace, before }
     }
 
