@@ -1,7 +1,7 @@
 //! Every aggregate as it stood from a position on: what time travel reads. One row per state, and none is ever changed,
 //! so that a read of the past is an index probe, however long ago it was and whatever came later.
 //!
-//! A user's profile is copied to the workspaces the user is a member of, so that a workspace's past is read within that
+//! A user's states are copied to the workspaces the user ever joined, so that a workspace's past is read within that
 //! workspace. Personal data are as the log has them.
 
 mod fold;
@@ -25,7 +25,7 @@ pub enum Kind {
     Invitation,
     /// By the user's id, in the personal workspace.
     User,
-    /// A member's [`User`](tenure_aggregates::User), in the workspace of the membership.
+    /// A [`User`](tenure_aggregates::User) who ever was a member, by the user's id, in the workspace of the membership.
     Profile,
     /// By the workspace's id: [`Counters`].
     Counters,

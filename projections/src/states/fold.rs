@@ -187,11 +187,8 @@ impl Fold {
             gone: |state: &User| *state == User::Erased,
         };
         self.evolve(recorded, &next, |state: User| state.evolve(event.clone()))?;
-        // A user just provisioned is a member nowhere yet.
-        if begins.is_none() {
-            let (personal, user_id) = (recorded.workspace_id.0, user_id.as_str().to_owned());
-            self.changed.push(Changed { personal, user_id, position: recorded.position });
-        }
+        let (personal, user_id) = (recorded.workspace_id.0, user_id.as_str().to_owned());
+        self.changed.push(Changed { personal, user_id, position: recorded.position });
         Ok(())
     }
 

@@ -97,8 +97,9 @@ pub(super) async fn insert(conn: &mut PgConnection, rows: &[Row]) -> Result<(), 
     Ok(())
 }
 
-/// Whoever joins brings their profile as it is then; it keeps its own place in the log, so that a copy made late is the
-/// copy it would have been.
+/// Whoever joins a workspace brings every state of theirs along; once there, [`spread_profiles`] brings the later ones.
+/// A copy keeps its own place in the log, so that it does not matter in which order the two workspaces are read:
+/// one of them may have been parked.
 pub(super) async fn join(conn: &mut PgConnection, joined: &[Joined]) -> Result<(), sqlx::Error> {
     if joined.is_empty() {
         return Ok(());
@@ -106,14 +107,13 @@ pub(super) async fn join(conn: &mut PgConnection, joined: &[Joined]) -> Result<(
     let joined: Vec<&Joined> = joined.iter().collect();
     let personal = column(&joined, |row| row.personal);
     let workspaces = column(&joined, |row| row.workspace_id);
-    let positions = column(&joined, |row| row.position);
     sqlx::query!(
         "insert into joined_workspaces (workspace_id, member_of, since_position)
          select p, w, min(f) from unnest($1::uuid[], $2::uuid[], $3::bigint[]) u (p, w, f) group by p, w
          on conflict (workspace_id, member_of) do nothing",
         &personal,
         &workspaces,
-        &positions
+        &column(&joined, |row| row.position)
     )
     .execute(&mut *conn)
     .await?;
@@ -122,24 +122,19 @@ pub(super) async fn join(conn: &mut PgConnection, joined: &[Joined]) -> Result<(
                              gone, state)
          select j.workspace_id, 'Profile', j.user_id, s.from_position, s.since_position, s.sequence, s.recorded_at,
                 s.sorted_by, s.gone, s.state
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) j (personal, workspace_id, user_id, position)
-         cross join lateral (
-             select * from states s
-             where s.workspace_id = j.personal and s.kind = 'User' and s.id = j.user_id
-               and s.from_position <= j.position
-             order by s.from_position desc limit 1) s
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) j (personal, workspace_id, user_id)
+         join states s on s.workspace_id = j.personal and s.kind = 'User' and s.id = j.user_id
          on conflict do nothing",
         &personal,
         &workspaces,
-        &column(&joined, |row| row.user_id.as_str()) as _,
-        &positions
+        &column(&joined, |row| row.user_id.as_str()) as _
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Brings a changed profile to every workspace its user was a member of at that position.
+/// Brings a user's new states to every workspace the user ever joined.
 pub(super) async fn spread_profiles(conn: &mut PgConnection, changed: &[Changed]) -> Result<(), sqlx::Error> {
     if changed.is_empty() {
         return Ok(());
@@ -153,13 +148,7 @@ pub(super) async fn spread_profiles(conn: &mut PgConnection, changed: &[Changed]
          from unnest($1::uuid[], $2::text[], $3::bigint[]) c (personal, user_id, position)
          join states s on s.workspace_id = c.personal and s.kind = 'User' and s.id = c.user_id
                       and s.from_position = c.position
-         join joined_workspaces j on j.workspace_id = c.personal and j.since_position <= c.position
-         cross join lateral (
-             select gone from states m
-             where m.workspace_id = j.member_of and m.kind = 'Membership' and m.id = c.user_id
-               and m.from_position <= c.position
-             order by m.from_position desc limit 1) m
-         where not m.gone
+         join joined_workspaces j on j.workspace_id = c.personal
          on conflict do nothing",
         &column(&changed, |row| row.personal),
         &column(&changed, |row| row.user_id.as_str()) as _,
