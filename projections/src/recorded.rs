@@ -1,7 +1,8 @@
-//! An event as it stands in the log: the row as text, and the same decoded.
+//! An event of the log: the row as text, with what is sealed in it opened, and decoded.
 
 use cqrs_es::Aggregate;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tenure_aggregates::api_key::ApiKeyEvent;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
@@ -44,7 +45,22 @@ pub struct Recorded {
     pub aggregate_id: String,
     pub recorded_at: Time,
     pub metadata: Metadata,
+    /// With what was sealed in it opened, where whoever decoded it had the keys.
     pub event: Event,
+    /// As it is stored, where that differs.
+    stored: Option<Box<Event>>,
+}
+
+/// A row of the log with what is sealed in it opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub logged: Logged,
+    /// The event with its sealed fields opened; nothing if it has none.
+    pub payload: Option<Value>,
+    /// Why it could not be opened, though its key is there.
+    pub broken: Option<String>,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +98,13 @@ pub struct Metadata {
     pub correlation_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
+    /// The fields of the event that are sealed, with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
+    /// From where the request came, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Stored in clear by versions before there were keys; else what the origin says, once opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +141,7 @@ pub struct Undecodable {
 }
 
 impl Logged {
+    /// The event as it is stored: sealed texts stand in it sealed.
     pub fn decode(self) -> Result<Recorded, Undecodable> {
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
@@ -143,11 +167,59 @@ impl Logged {
             recorded_at: self.recorded_at,
             metadata,
             event,
+            stored: None,
         })
     }
 }
 
+impl Opened {
+    pub fn decode(self) -> Result<Recorded, Undecodable> {
+        let (position, workspace_id) = (self.logged.position, WorkspaceId(self.logged.workspace_id));
+        let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
+        let aggregate_type = self.logged.aggregate_type.clone();
+        if let Some(reason) = self.broken {
+            return Err(undecodable(reason));
+        }
+        let mut recorded = self.logged.decode()?;
+        if self.ip.is_some() || self.user_agent.is_some() {
+            (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
+        }
+        if let Some(payload) = self.payload {
+            let opened = Event::from_json(&aggregate_type, payload).map_err(undecodable)?;
+            recorded.stored = Some(Box::new(std::mem::replace(&mut recorded.event, opened)));
+        }
+        Ok(recorded)
+    }
+
+    /// The event as JSON, opened.
+    pub fn data(&self) -> String {
+        self.payload.as_ref().map_or_else(|| self.logged.payload.clone(), Value::to_string)
+    }
+}
+
+impl Recorded {
+    /// The event as it is stored: what must outlive an erasure is built from this.
+    pub fn stored(&self) -> &Event {
+        self.stored.as_deref().unwrap_or(&self.event)
+    }
+}
+
 impl Event {
+    fn from_json(aggregate_type: &str, payload: Value) -> Result<Self, String> {
+        let event = match aggregate_type {
+            User::TYPE => serde_json::from_value(payload).map(Self::User),
+            Workspace::TYPE => serde_json::from_value(payload).map(Self::Workspace),
+            Membership::TYPE => serde_json::from_value(payload).map(Self::Membership),
+            Invitation::TYPE => serde_json::from_value(payload).map(Self::Invitation),
+            Session::TYPE => serde_json::from_value(payload).map(Self::Session),
+            ApiKey::TYPE => serde_json::from_value(payload).map(Self::ApiKey),
+            Catalogue::TYPE => serde_json::from_value(payload).map(Self::Catalogue),
+            Claim::TYPE => serde_json::from_value(payload).map(Self::Claim),
+            other => return Err(format!("unknown aggregate type {other}")),
+        };
+        event.map_err(|error| error.to_string())
+    }
+
     fn decode(aggregate_type: &str, payload: &str) -> Result<Self, String> {
         let event = match aggregate_type {
             User::TYPE => serde_json::from_str(payload).map(Self::User),

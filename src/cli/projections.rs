@@ -5,6 +5,7 @@ use tenure_aggregates::WorkspaceId;
 
 use super::database::Database;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::projector::{parked, retry_parked, status};
 
@@ -12,12 +13,18 @@ pub(super) async fn run(settings: Settings, retry: bool) -> anyhow::Result<()> {
     super::log_to_stderr(&settings)?;
     let database = Database::open(&settings, true).await?;
     let projector = pool(&database.options, Role::Projector, 2);
+    let keeper = pool(&database.options, Role::Keeper, 2);
     let outcome = async {
         migrate(&database.options).await?;
-        if retry { retry_all(&projector).await } else { show(&projector).await }
+        if !retry {
+            return show(&projector).await;
+        }
+        let vault = Vault::open(keeper.clone(), settings.master_keys()?).await?.0;
+        retry_all(&projector, &vault).await
     };
     let outcome = outcome.await;
     projector.close().await;
+    keeper.close().await;
     database.close().await;
     outcome
 }
@@ -51,13 +58,14 @@ async fn show(projector: &PgPool) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stdout, reason = "this is what the command is for")]
-async fn retry_all(projector: &PgPool) -> anyhow::Result<()> {
+async fn retry_all(projector: &PgPool, vault: &Vault) -> anyhow::Result<()> {
     let waiting = parked(projector).await?;
     if waiting.is_empty() {
         println!("Nothing is parked.");
     }
     for stopped in waiting {
-        let applied = retry_parked(projector, &stopped.name, WorkspaceId(stopped.workspace_id)).await?;
+        let applied =
+            retry_parked(projector, vault, &stopped.name, WorkspaceId(stopped.workspace_id)).await?;
         println!("{} of workspace {}: {applied} events applied.", stopped.name, stopped.workspace_id);
     }
     Ok(())

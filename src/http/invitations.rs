@@ -166,20 +166,26 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.workspace(WorkspaceId(id), Permission::MembersInvite).await?;
     let email = query.email.as_deref().and_then(|email| Email::parse(email).ok());
-    let filter = Filter { status: query.status.as_deref(), email: email.as_ref().map(Email::as_str) };
+    // Addresses are sealed: those sent to one are found by its keyed hash.
+    let among = match &email {
+        Some(email) => Some(look.app.vault.invitations_in(WorkspaceId(id), email).await?),
+        None => None,
+    };
+    let filter = Filter { status: query.status.as_deref(), among: among.as_deref() };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let bound =
         [("status", query.status.clone()), ("email", query.email.clone()), ("as_of", query.as_of.clone())];
     let scope = Scope::new(format!("/v1/workspaces/{id}/invitations"), bound);
     let after: Option<(Time, Uuid)> = scope.open(&look.app, query.cursor.as_deref())?;
     if let Some(past) = past {
-        let invitations = past.invitations(&mut tx, &filter, after, limit + 1).await?;
+        let invitations = past.seen(&look.app.vault).invitations(&mut tx, &filter, after, limit + 1).await?;
         let invitations = invitations.ok_or_else(|| not_found("workspace"))?;
         let key = |invitation: &Invitation| (invitation.created_at, invitation.id);
         return Ok(look.fresh(scope.page(&look.app, invitations, limit, key, |invitation| invitation)?));
     }
-    let rows =
+    let mut rows =
         invitations::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
+    look.app.vault.open_invitations(&mut rows).await?;
     let response = scope.page(
         &look.app,
         rows,
@@ -206,7 +212,10 @@ async fn find(
         None => read(&look, id, invitation).await?,
         Some(past) => {
             let mut tx = look.workspace(id, Permission::MembersInvite).await?;
-            past.invitation(&mut tx, invitation).await?.ok_or_else(|| not_found("invitation"))?
+            past.seen(&look.app.vault)
+                .invitation(&mut tx, invitation)
+                .await?
+                .ok_or_else(|| not_found("invitation"))?
         }
     };
     Ok(look.resource(sequence, &body))
@@ -215,7 +224,8 @@ async fn find(
 async fn read(look: &Look, id: WorkspaceId, invitation: InvitationId) -> Result<(i64, Invitation), Problem> {
     let mut tx = look.workspace(id, Permission::MembersInvite).await?;
     let row = invitations::find(&mut tx, invitation, look.now).await.map_err(StoreError::from)?;
-    let row = row.ok_or_else(|| not_found("invitation"))?;
+    let mut row = row.ok_or_else(|| not_found("invitation"))?;
+    look.app.vault.open_invitations(std::slice::from_mut(&mut row)).await?;
     Ok((row.sequence, Invitation::from_row(row)))
 }
 

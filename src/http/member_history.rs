@@ -61,7 +61,8 @@ async fn list(
     let scope = Scope::new(path, [("as_of", query.as_of.clone())]);
     let after: Option<i64> = scope.open(&look.app, query.cursor.as_deref())?;
     let until = past.map_or(i64::MAX, |past| past.position);
-    let entries = why::history_of(&mut tx, &user, until, after.unwrap_or(0), limit + 1).await?;
+    let entries =
+        why::history_of(&mut tx, &look.app.vault, &user, until, after.unwrap_or(0), limit + 1).await?;
     let entries = entries.ok_or_else(|| not_found("member"))?;
     let response = scope.page(&look.app, entries, limit, |entry| entry.workspace_seq, |entry| entry)?;
     Ok(look.fresh(response))

@@ -75,7 +75,7 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     let scope = Scope::new(format!("/v1/workspaces/{id}/members"), bound);
     let after: Option<(Time, String)> = scope.open(&look.app, query.cursor.as_deref())?;
     if let Some(past) = past {
-        let members = past.members(&mut tx, &filter, after, limit + 1).await?;
+        let members = past.seen(&look.app.vault).members(&mut tx, &filter, after, limit + 1).await?;
         let members = members.ok_or_else(|| not_found("workspace"))?;
         let key = |member: &Member| (member.joined_at, member.user_id.clone());
         return Ok(look.fresh(scope.page(&look.app, members, limit, key, |member| member)?));
@@ -103,7 +103,7 @@ async fn find(
         None => read(&look, id, &user_id).await?,
         Some(past) => {
             let mut tx = look.workspace(id, Permission::MembersRead).await?;
-            past.member(&mut tx, &user_id).await?.ok_or_else(|| not_found("member"))?
+            past.seen(&look.app.vault).member(&mut tx, &user_id).await?.ok_or_else(|| not_found("member"))?
         }
     };
     Ok(look.resource(sequence, &body))

@@ -92,7 +92,7 @@ async fn find(
         None => read(&look, &user_id).await?,
         Some(past) => {
             let mut tx = look.user(&user_id).await?;
-            past.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?
+            past.seen(&look.app.vault).user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?
         }
     };
     Ok(look.resource(sequence, &body))
@@ -125,8 +125,9 @@ async fn workspaces(
     let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.user(&user_id).await?;
     let (sequence, rows) = if let Some(past) = past {
-        let (sequence, _) = past.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?;
-        (sequence, past.switcher(&look.app.reads, &mut tx, &user_id).await?)
+        let then = past.seen(&look.app.vault);
+        let (sequence, _) = then.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?;
+        (sequence, then.switcher(&look.app.reads, &mut tx, &user_id).await?)
     } else {
         let known = users::find(&mut tx).await.map_err(StoreError::from)?;
         let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;

@@ -128,7 +128,7 @@ async fn read(look: &Look, id: WorkspaceId) -> Result<(i64, Workspace), Problem>
 async fn read_at(look: &Look, id: WorkspaceId, past: Option<Past>) -> Result<(i64, Workspace), Problem> {
     let mut tx = look.workspace(id, Permission::WorkspaceRead).await?;
     if let Some(past) = past {
-        return past.workspace(&mut tx).await?.ok_or_else(|| not_found("workspace"));
+        return past.seen(&look.app.vault).workspace(&mut tx).await?.ok_or_else(|| not_found("workspace"));
     }
     let row = workspaces::find(&mut tx).await.map_err(StoreError::from)?;
     let row = row.ok_or_else(|| not_found("workspace"))?;
@@ -149,9 +149,10 @@ async fn by_slug(
     let nobody = || not_found("workspace");
     let slug = Slug::parse(&slug).map_err(|_| nobody())?;
     // The claim itself says whose the slug is; no read model is behind it.
+    let claim = Claim::slug(&look.app.vault.slug_hash(&slug));
     let holder = match past {
-        Some(past) => past.holder_of(&slug, &look.app.projector_pool).await?,
-        None => look.app.store.loader().load::<Claim>(&Claim::slug(&slug)).await?.state.holder(),
+        Some(past) => past.holder_of(&claim, &look.app.projector_pool).await?,
+        None => look.app.store.loader().load::<Claim>(&claim).await?.state.holder(),
     };
     let (sequence, body) = read_at(&look, holder.ok_or_else(nobody)?, past).await?;
     Ok(look.resource(sequence, &body))

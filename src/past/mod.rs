@@ -2,20 +2,20 @@
 //!
 //! # Layout
 //! - here: a moment, and where in the log it is
-//! - [`resources`]: what the reads answer about then, out of the read model `states`
+//! - [`resources`]: what the reads answer about then, out of the read model `states`; `lists.rs`: their lists
 //! - [`streams`]: a single aggregate as it was, right even where a read model is behind or parked
 
 //! - [`why`]: what made a membership what it is
 //!
 //! Who may look is decided now; what is shown is then. A workspace that is deleted has no past to show either.
 
+mod lists;
 pub mod resources;
 pub mod streams;
 pub mod why;
 
 use sqlx::PgPool;
-use tenure_aggregates::values::Slug;
-use tenure_aggregates::{Claim, Time, WorkspaceId};
+use tenure_aggregates::{Time, WorkspaceId};
 
 use crate::reads::Reads;
 use crate::store::{Failure, Refusal, StoreError};
@@ -86,17 +86,17 @@ impl Past {
         }
     }
 
-    /// The workspace that held a slug. The claim's own stream says it, as it does now.
+    /// The workspace that held what a claim of this id is on. The claim's own stream says it, as it does now.
     pub async fn holder_of(
         &self,
-        slug: &Slug,
+        claim: &str,
         projector: &PgPool,
     ) -> Result<Option<WorkspaceId>, StoreError> {
         let row = sqlx::query!(
             "select workspace_id, event_type from events
              where aggregate_type = 'Claim' and aggregate_id = $1 and position <= $2
              order by sequence desc limit 1",
-            Claim::slug(slug),
+            claim,
             self.position
         )
         .fetch_optional(projector)

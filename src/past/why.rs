@@ -3,8 +3,9 @@
 use tenure_aggregates::membership::{Entrance, MembershipEvent};
 use tenure_aggregates::{MembershipId, Role, UserId};
 use tenure_projections::history::{self, Bearing};
-use tenure_projections::{Event, Logged, TenantTx};
+use tenure_projections::{Event, TenantTx};
 
+use crate::data_keys::Vault;
 use crate::resources::HistoryEntry;
 use crate::store::StoreError;
 
@@ -12,6 +13,7 @@ use crate::store::StoreError;
 /// `workspace_seq`; none if the user was never a member there by then.
 pub async fn history_of(
     tx: &mut TenantTx,
+    vault: &Vault,
     user: &UserId,
     until: i64,
     after: i64,
@@ -24,17 +26,17 @@ pub async fn history_of(
     }
     let mut on = Bearing { membership, user_id: user.to_string(), ..Bearing::default() };
     for logged in own {
-        if let Event::Membership(event) = decode(logged)?.event {
+        let recorded = logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        if let Event::Membership(event) = recorded.event {
             on.learn(&event);
         }
     }
     let events = history::bearing(tx, &on, until, after, limit).await?;
-    let entries = events.into_iter().map(|logged| HistoryEntry::of(&decode(logged)?));
+    let entries = vault.open_events(events).await?.into_iter().map(|opened| {
+        let recorded = opened.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        HistoryEntry::of(&recorded)
+    });
     entries.collect::<Result<_, _>>().map(Some)
-}
-
-fn decode(logged: Logged) -> Result<tenure_projections::Recorded, StoreError> {
-    logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// What a membership's own events say of others that bear on it.

@@ -1,7 +1,8 @@
-//! What must stay secret: the master key and what is derived from it, and the operator key.
+//! What must stay secret: the master key, the root key and what is derived from it, and the operator key.
 //!
 //! # Layout
-//! - [`master_key`]: the root of every derived key, a file outside the database
+//! - [`master_key`]: wraps the keys in the database, and is outside of it
+//! - [`root_key`]: the root of every derived key
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
 //! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
 //! - [`session_key`]: derived per rotation period
@@ -18,6 +19,7 @@ mod mac;
 pub mod master_key;
 pub mod operator_key;
 pub mod random;
+pub mod root_key;
 mod secret_file;
 pub mod session_key;
 
@@ -25,7 +27,8 @@ pub use api_key::ApiKeyKey;
 pub use cursor::CursorKey;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;
-pub use master_key::{Keys, MasterKey, MasterKeyError};
+pub use master_key::{MasterKey, MasterKeyError, MasterKeys};
 pub use operator_key::{OperatorKey, OperatorKeyError, OperatorKeyFile};
+pub use root_key::{IndexKey, Keys, RootKey};
 pub use secret_file::SecretFileError;
 pub use session_key::SessionKeys;

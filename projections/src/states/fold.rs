@@ -67,7 +67,7 @@ struct Next<'a, S> {
 fn needed(recorded: &Recorded) -> Vec<Key> {
     let workspace: Uuid = recorded.workspace_id.into();
     let counters = || (workspace, Kind::Counters, workspace.to_string());
-    match &recorded.event {
+    match recorded.stored() {
         // What begins with its first event has no state before it.
         Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
         | Event::User(UserEvent::UserProvisioned { .. })
@@ -95,7 +95,7 @@ impl Fold {
     }
 
     fn event(&mut self, recorded: &Recorded) -> Result<(), sqlx::Error> {
-        match &recorded.event {
+        match recorded.stored() {
             Event::Workspace(event) => self.workspace(recorded, event),
             Event::Membership(event) => self.membership(recorded, event),
             Event::Invitation(event) => {

@@ -11,22 +11,22 @@ use uuid::Uuid;
 
 use super::instant;
 use super::words::printable;
-use crate::past::Past;
+use crate::past::resources::Then;
 use crate::resources::{Invitation, Member, Role};
 
 /// How many are read, told and forgotten at a time.
 const CHUNK: i64 = 500;
 
-pub(super) async fn text(tx: &mut TenantTx, past: Past, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn text(tx: &mut TenantTx, then: Then<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let bold = Style::new().bold();
-    let Some((_, workspace)) = past.workspace(tx).await? else {
-        writeln!(out, "\n{bold}At position {}: there is no such workspace{bold:#}", past.position)?;
+    let Some((_, workspace)) = then.workspace(tx).await? else {
+        writeln!(out, "\n{bold}At position {}: there is no such workspace{bold:#}", then.position())?;
         return Ok(());
     };
     let slug = workspace.slug.map(|slug| format!(" ({slug})")).unwrap_or_default();
     let (name, status, owner) = (printable(&workspace.name), workspace.status, workspace.owner_id);
     let seats = workspace.seats;
-    writeln!(out, "\n{bold}At position {}: “{name}”{slug}, {status}{bold:#}", past.position)?;
+    writeln!(out, "\n{bold}At position {}: “{name}”{slug}, {status}{bold:#}", then.position())?;
     writeln!(
         out,
         "owned by {owner}; {} of {} seats taken; plan {}",
@@ -34,7 +34,7 @@ pub(super) async fn text(tx: &mut TenantTx, past: Past, out: &mut impl Write) ->
     )?;
     writeln!(out, "\n{bold}Members{bold:#}")?;
     let mut page = Pages::default();
-    while let Some(chunk) = page.members(tx, past).await? {
+    while let Some(chunk) = page.members(tx, then).await? {
         for member in chunk {
             let (email, name) = (member.email.unwrap_or_default(), member.name.unwrap_or_default());
             let (user, role, status) = (member.user_id, member.role, member.status.as_str());
@@ -42,7 +42,7 @@ pub(super) async fn text(tx: &mut TenantTx, past: Past, out: &mut impl Write) ->
             writeln!(out, "{}", line.trim_end())?;
         }
     }
-    let roles = past.roles(tx).await?;
+    let roles = then.roles(tx).await?;
     if !roles.is_empty() {
         writeln!(out, "\n{bold}Roles of its own{bold:#}")?;
     }
@@ -51,7 +51,7 @@ pub(super) async fn text(tx: &mut TenantTx, past: Past, out: &mut impl Write) ->
     }
     writeln!(out, "\n{bold}Open invitations{bold:#}")?;
     let mut page = Pages::default();
-    while let Some(chunk) = page.invitations(tx, past).await? {
+    while let Some(chunk) = page.invitations(tx, then).await? {
         for invitation in chunk {
             let end = instant(invitation.expires_at);
             writeln!(out, "  {:<30} {:<12} until {end}", invitation.email, invitation.role)?;
@@ -61,21 +61,21 @@ pub(super) async fn text(tx: &mut TenantTx, past: Past, out: &mut impl Write) ->
 }
 
 /// One object a line: `{"workspace": …}`, then `{"member": …}`, `{"role": …}` and `{"invitation": …}` each.
-pub(super) async fn json(tx: &mut TenantTx, past: Past, out: &mut impl Write) -> anyhow::Result<()> {
-    let workspace = past.workspace(tx).await?.map(|(_, workspace)| workspace);
+pub(super) async fn json(tx: &mut TenantTx, then: Then<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+    let workspace = then.workspace(tx).await?.map(|(_, workspace)| workspace);
     let there_is_one = workspace.is_some();
-    writeln!(out, "{}", json!({"position": past.position, "workspace": workspace}))?;
+    writeln!(out, "{}", json!({"position": then.position(), "workspace": workspace}))?;
     if !there_is_one {
         return Ok(());
     }
     let mut page = Pages::default();
-    while let Some(chunk) = page.members(tx, past).await? {
+    while let Some(chunk) = page.members(tx, then).await? {
         lines("member", &chunk, out)?;
     }
-    let roles: Vec<Role> = past.roles(tx).await?;
+    let roles: Vec<Role> = then.roles(tx).await?;
     lines("role", &roles, out)?;
     let mut page = Pages::default();
-    while let Some(chunk) = page.invitations(tx, past).await? {
+    while let Some(chunk) = page.invitations(tx, then).await? {
         lines("invitation", &chunk, out)?;
     }
     Ok(())
@@ -97,12 +97,12 @@ struct Pages {
 }
 
 impl Pages {
-    async fn members(&mut self, tx: &mut TenantTx, past: Past) -> anyhow::Result<Option<Vec<Member>>> {
+    async fn members(&mut self, tx: &mut TenantTx, then: Then<'_>) -> anyhow::Result<Option<Vec<Member>>> {
         if self.through {
             return Ok(None);
         }
         let filter = members::Filter::default();
-        let chunk = past.members(tx, &filter, self.members.take(), CHUNK).await?.unwrap_or_default();
+        let chunk = then.members(tx, &filter, self.members.take(), CHUNK).await?.unwrap_or_default();
         self.members = chunk.last().map(|member| (member.joined_at, member.user_id.clone()));
         self.through = i64::try_from(chunk.len()) != Ok(CHUNK);
         Ok(Some(chunk))
@@ -111,13 +111,13 @@ impl Pages {
     async fn invitations(
         &mut self,
         tx: &mut TenantTx,
-        past: Past,
+        then: Then<'_>,
     ) -> anyhow::Result<Option<Vec<Invitation>>> {
         if self.through {
             return Ok(None);
         }
-        let filter = invitations::Filter { status: Some("pending"), email: None };
-        let chunk = past.invitations(tx, &filter, self.invitations.take(), CHUNK).await?.unwrap_or_default();
+        let filter = invitations::Filter { status: Some("pending"), among: None };
+        let chunk = then.invitations(tx, &filter, self.invitations.take(), CHUNK).await?.unwrap_or_default();
         self.invitations = chunk.last().map(|invitation| (invitation.created_at, invitation.id));
         self.through = i64::try_from(chunk.len()) != Ok(CHUNK);
         Ok(Some(chunk))

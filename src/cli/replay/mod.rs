@@ -11,12 +11,14 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use sqlx::PgPool;
 use tenure_aggregates::values::Slug;
-use tenure_aggregates::{Time, WorkspaceId};
+use tenure_aggregates::{Claim, Time, WorkspaceId};
+use tenure_projections::recorded::Opened;
 use tenure_projections::{Logged, Recorded, TenantTx, history};
 
 use super::database::Database;
 use crate::clock;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::past::{Moment, Past};
 use crate::projector::status;
@@ -41,6 +43,7 @@ pub(super) struct Replay {
 struct Pools {
     service: PgPool,
     projector: PgPool,
+    keeper: PgPool,
 }
 
 pub(super) async fn run(settings: Settings, replay: Replay) -> anyhow::Result<()> {
@@ -49,14 +52,17 @@ pub(super) async fn run(settings: Settings, replay: Replay) -> anyhow::Result<()
     let pools = Pools {
         service: pool(&database.options, Role::Service, 2),
         projector: pool(&database.options, Role::Projector, 2),
+        keeper: pool(&database.options, Role::Keeper, 2),
     };
     let outcome = async {
         migrate(&database.options).await?;
-        replay.tell(&pools, &mut anstream::stdout()).await
+        let vault = Vault::open(pools.keeper.clone(), settings.master_keys()?).await?.0;
+        replay.tell(&pools, &vault, &mut anstream::stdout()).await
     };
     let outcome = outcome.await;
     pools.service.close().await;
     pools.projector.close().await;
+    pools.keeper.close().await;
     database.close().await;
     // Whoever reads no further has read enough.
     match outcome {
@@ -70,9 +76,9 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 impl Replay {
-    async fn tell(&self, pools: &Pools, out: &mut impl Write) -> anyhow::Result<()> {
+    async fn tell(&self, pools: &Pools, vault: &Vault, out: &mut impl Write) -> anyhow::Result<()> {
         let until = self.until(&pools.projector).await?;
-        let workspace = self.workspace(until, &pools.projector).await?;
+        let workspace = self.workspace(until, vault, &pools.projector).await?;
         let known = known(&pools.projector, until.position).await?;
         let (mut after, mut told) = (0, false);
         loop {
@@ -85,7 +91,7 @@ impl Replay {
             let Some(last) = events.last() else { break };
             (after, told) = (last.workspace_seq, true);
             let whole = i64::try_from(read) == Ok(CHUNK) && events.len() == read;
-            self.chunk(pools, events, out).await?;
+            self.chunk(pools, vault, events, out).await?;
             if !whole {
                 break;
             }
@@ -93,12 +99,12 @@ impl Replay {
         if !told {
             bail!("there was no workspace {} by then", self.workspace);
         }
-        let past = Past { position: known, ..until };
+        let then = Past { position: known, ..until }.seen(vault);
         let mut tx = TenantTx::begin(&pools.service, workspace).await?;
         if self.json {
-            ending::json(&mut tx, past, out).await
+            ending::json(&mut tx, then, out).await
         } else {
-            ending::text(&mut tx, past, out).await
+            ending::text(&mut tx, then, out).await
         }
     }
 
@@ -119,19 +125,26 @@ impl Replay {
     }
 
     /// The workspace of that id, or the one that held that slug then.
-    async fn workspace(&self, until: Past, projector: &PgPool) -> anyhow::Result<WorkspaceId> {
+    async fn workspace(&self, until: Past, vault: &Vault, projector: &PgPool) -> anyhow::Result<WorkspaceId> {
         if let Ok(id) = self.workspace.parse() {
             return Ok(WorkspaceId(id));
         }
         let holder = match Slug::parse(&self.workspace) {
-            Ok(slug) => until.holder_of(&slug, projector).await?,
+            Ok(slug) => until.holder_of(&Claim::slug(&vault.slug_hash(&slug)), projector).await?,
             Err(_) => None,
         };
         holder.with_context(|| format!("no workspace had the slug {} by then", self.workspace))
     }
 
-    async fn chunk(&self, pools: &Pools, events: Vec<Logged>, out: &mut impl Write) -> anyhow::Result<()> {
-        let events = events.into_iter().map(Logged::decode).collect::<Result<Vec<Recorded>, _>>()?;
+    async fn chunk(
+        &self,
+        pools: &Pools,
+        vault: &Vault,
+        events: Vec<Logged>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let events = vault.open_events(events).await?.into_iter().map(Opened::decode);
+        let events = events.collect::<Result<Vec<Recorded>, _>>()?;
         let mut text = Vec::new();
         if self.json {
             for event in &events {
@@ -139,7 +152,7 @@ impl Replay {
                 text.push(b'\n');
             }
         } else {
-            let names = Names::of(&pools.projector, &events).await?;
+            let names = Names::of(&pools.projector, vault, &events).await?;
             for event in &events {
                 line(&mut text, event, &names)?;
             }

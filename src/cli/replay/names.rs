@@ -10,11 +10,14 @@ use tenure_aggregates::{User, UserId, WorkspaceId};
 use tenure_projections::recorded::{ActorType, member, user};
 use tenure_projections::{Event, Recorded, states};
 
+use crate::data_keys::Vault;
+use crate::past::resources::{opened, user_stream};
+
 /// The names that a few events mention, by user id and position.
 pub(super) struct Names(HashMap<(String, i64), String>);
 
 impl Names {
-    pub(super) async fn of(projector: &PgPool, events: &[Recorded]) -> anyhow::Result<Self> {
+    pub(super) async fn of(projector: &PgPool, vault: &Vault, events: &[Recorded]) -> anyhow::Result<Self> {
         let asked: BTreeSet<(String, i64)> = events
             .iter()
             .flat_map(|event| mentioned(event).into_iter().map(|user| (user.to_string(), event.position)))
@@ -27,11 +30,15 @@ impl Names {
             })
             .collect();
         let found = states::users_at(projector, &asked).await?;
+        let known = asked.iter().zip(&found).filter_map(|(asked, state)| Some((asked, state.as_deref()?)));
+        let known: Vec<_> = known.collect();
+        let states: Vec<_> =
+            known.iter().map(|(asked, state)| (user_stream(&asked.user_id), *state)).collect();
+        let states = opened::<User>(vault, "User", &states).await?;
         let mut names = HashMap::new();
-        for (asked, state) in asked.into_iter().zip(found) {
-            let state: User = state.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default();
+        for ((asked, _), state) in known.iter().zip(states) {
             if let Some(name) = state.profile().and_then(|profile| profile.name.clone()) {
-                names.insert((asked.user_id, asked.position), name);
+                names.insert((asked.user_id.clone(), asked.position), name);
             }
         }
         Ok(Self(names))

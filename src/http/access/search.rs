@@ -216,7 +216,10 @@ impl Ask {
         if let Some(past) = past {
             let keep =
                 |member: &Member| member.status == MemberStatus::Active && roles.contains(&member.role);
-            let rows = past.members_where(&mut tx, keep, None, page.after.clone(), limit).await?;
+            let rows = past
+                .seen(&self.app.vault)
+                .members_where(&mut tx, keep, None, page.after.clone(), limit)
+                .await?;
             let rows = rows.unwrap_or_default().into_iter();
             return Ok(rows.map(|member| (member.joined_at, member.user_id)).collect());
         }
