@@ -108,10 +108,11 @@ pub struct MemberVersion {
     pub profile: Option<String>,
 }
 
-/// The memberships there were at a position, oldest first, after the one named by (`joined_at`, `user_id`).
+/// The memberships there were at a position, oldest first, after the one named by (`joined_at`, `user_id`). `now` is an
+/// instant at or after that of the position: nothing that began later is looked at.
 pub async fn members(
     tx: &mut TenantTx,
-    position: i64,
+    (position, now): (i64, Time),
     after: Option<(Time, &str)>,
     limit: i64,
 ) -> Result<Vec<MemberVersion>, sqlx::Error> {
@@ -131,13 +132,15 @@ pub async fn members(
                order by p.from_position desc limit 1) p on true
            where b.workspace_id = $1 and b.kind = 'Membership' and b.from_position = b.since_position
              and b.from_position <= $2 and s.since_position = b.since_position and not s.gone
-             and ($3::timestamptz is null or (b.sorted_by, b.id) > ($3, $4::text))
+             and b.sorted_by <= $6
+             and (b.sorted_by, b.id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
            order by b.sorted_by, b.id limit $5"#,
         workspace,
         position,
         joined_at,
         user_id,
-        limit
+        limit,
+        now
     )
     .fetch_all(tx.connection())
     .await?;
@@ -156,10 +159,11 @@ pub async fn members(
     Ok(members.collect())
 }
 
-/// The invitations there were at a position, newest first, after the one named by (`created_at`, `invitation_id`).
+/// The invitations there were at a position, newest first, after the one named by (`created_at`, `invitation_id`). `now`
+/// is as in [`members`].
 pub async fn invitations(
     tx: &mut TenantTx,
-    position: i64,
+    (position, now): (i64, Time),
     after: Option<(Time, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Version>, sqlx::Error> {
@@ -176,13 +180,15 @@ pub async fn invitations(
                order by s.from_position desc limit 1) s
            where b.workspace_id = $1 and b.kind = 'Invitation' and b.from_position = b.since_position
              and b.from_position <= $2
-             and ($3::timestamptz is null or (b.sorted_by, b.id) < ($3, $4::text))
+             and b.sorted_by <= $6
+             and (b.sorted_by, b.id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
            order by b.sorted_by desc, b.id desc limit $5"#,
         workspace,
         position,
         created_at,
         id,
-        limit
+        limit,
+        now
     )
     .fetch_all(tx.connection())
     .await

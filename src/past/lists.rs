@@ -15,6 +15,10 @@ use crate::store::StoreError;
 const CHUNK: i64 = 500;
 
 impl Then<'_> {
+    fn moment(&self) -> (i64, Time) {
+        (self.past.position, self.past.now)
+    }
+
     /// The members of then, as [`members::list`] gives those of now; none if there was no such workspace.
     pub async fn members(
         &self,
@@ -43,7 +47,7 @@ impl Then<'_> {
         let mut found = Vec::new();
         loop {
             let from = after.as_ref().map(|(at, user)| (*at, user.as_str()));
-            let chunk = states::members(tx, self.past.position, from, CHUNK.min(limit)).await?;
+            let chunk = states::members(tx, self.moment(), from, CHUNK.min(limit)).await?;
             let last = is_short(chunk.len(), CHUNK.min(limit));
             let chunk = self.members_of(tx.workspace(), &details, &chunk).await?;
             after = chunk.last().map(|member| (member.joined_at, member.user_id.clone()));
@@ -69,7 +73,7 @@ impl Then<'_> {
         }
         let mut found = Vec::new();
         loop {
-            let chunk = states::invitations(tx, self.past.position, after, CHUNK.min(limit)).await?;
+            let chunk = states::invitations(tx, self.moment(), after, CHUNK.min(limit)).await?;
             let last = is_short(chunk.len(), CHUNK.min(limit));
             let chunk = self.invitations_of(tx.workspace(), &chunk).await?;
             after = chunk.last().map(|invitation| (invitation.created_at, invitation.id));

@@ -107,6 +107,11 @@ async fn a_history_is_told_as_a_story() {
     insta::assert_snapshot!("story_as_of", timeless(&earlier));
     let (story, _) = earlier.split_once("\n\n").unwrap();
     assert!(whole.starts_with(story));
+    // Who is erased keeps their part in it, and nothing else.
+    let gone = lived.serving.request(&lived.place.key(), Method::DELETE, "/v1/users/carol");
+    assert_eq!(gone.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let erased = lived.told(&["acme"]).await;
+    assert!(erased.contains("added [erased] (carol) as a scribe") && !erased.contains("sealed:"), "{erased}");
     lived.serving.interrupt().await;
 }
 
