@@ -3,7 +3,8 @@
 //! # Layout
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
-//! - [`access`]: who may do what, from memory; [`feeds`]: the log as other programs follow it
+//! - [`access`]: who may do what, from memory; [`past`]: what was, at any position of the log
+//! - [`feeds`]: the log as other programs follow it
 //! - [`attempts`]: what was refused; nothing else is written beside the log
 //! - [`audit`]: what was done and what was refused in one order, and its export
 //! - [`resources`]: the shapes clients rely on
@@ -32,6 +33,7 @@ pub mod http;
 pub mod ids;
 pub mod issuers;
 pub mod key_ring;
+pub mod past;
 pub mod projector;
 pub mod reads;
 pub mod resources;

@@ -40,7 +40,12 @@ impl Reads {
 
     /// A transaction on a workspace's part of the log itself, which needs no read model.
     pub async fn log_of(&self, workspace: WorkspaceId) -> Result<TenantTx, Failure> {
-        Ok(TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?)
+        Ok(self.within(workspace).await?)
+    }
+
+    /// A transaction on a workspace, for whoever has waited for the read models already.
+    pub async fn within(&self, workspace: WorkspaceId) -> Result<TenantTx, StoreError> {
+        Ok(TenantTx::begin(&self.pool, workspace).await?)
     }
 
     /// Waits, bounded, until the read models show what this process last committed in a workspace, or anywhere.

@@ -87,6 +87,14 @@ impl User {
         }
     }
 
+    /// The profile of a user who is there, erasure begun or not.
+    pub fn profile(&self) -> Option<&Profile> {
+        match self {
+            Self::Active(profile) | Self::Erasing(profile) => Some(profile),
+            Self::Missing | Self::Erased => None,
+        }
+    }
+
     // ---- evolve
 
     #[must_use]

@@ -3,6 +3,7 @@
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
 //!   [`api_keys`], [`audit_log`], [`proofs`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//! - [`states`]: what each of them was at every position of the log, for time travel
 //! - [`attempts`]: what was refused; no projection, for no event tells of it
 //! - [`history`]: a workspace's events themselves; [`consumers`]: how far readers of the feeds have come
 //! - [`leaf`]: an event as the trees of [`proofs`] hold it
@@ -30,6 +31,7 @@ pub mod proofs;
 pub mod recorded;
 mod rows;
 pub mod sessions;
+pub mod states;
 pub mod tenant_tx;
 pub mod users;
 pub mod workspaces;

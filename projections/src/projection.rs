@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use crate::recorded::Recorded;
 use crate::{
     api_keys::ApiKeys, audit_log::AuditLog, invitations::Invitations, members::Members,
-    permissions::Permissions, proofs::Proofs, sessions::Sessions, users::Users, workspaces::Workspaces,
+    permissions::Permissions, proofs::Proofs, sessions::Sessions, states::States, users::Users,
+    workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -54,7 +55,7 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 9] = [
+pub static ALL: [Registered; 10] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
@@ -64,6 +65,7 @@ pub static ALL: [Registered; 9] = [
     Registered::of::<ApiKeys>(),
     Registered::of::<AuditLog>(),
     Registered::of::<Proofs>(),
+    Registered::of::<States>(),
 ];
 
 /// The read model of that name.

@@ -282,3 +282,15 @@ pub fn member(event: &MembershipEvent) -> &UserId {
         | E::MembershipEnded { user_id, .. } => user_id,
     }
 }
+
+/// Which user an event speaks of.
+pub fn user(event: &UserEvent) -> &UserId {
+    use UserEvent as E;
+    match event {
+        E::UserProvisioned { user_id, .. }
+        | E::UserProfileChanged { user_id, .. }
+        | E::UserErasureStarted { user_id }
+        | E::UserErasureWithdrawn { user_id }
+        | E::UserErased { user_id } => user_id,
+    }
+}

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::TenantTx;
 pub use fold::Users;
+pub(crate) use fold::entered;
 
 /// A user; an erased one keeps the row and has neither e-mail nor name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tenure_aggregates::{MembershipId, Role, RoleName, Time, UserId, WorkspaceId};
+use tenure_aggregates::{MembershipId, Role, RoleName, UserId, WorkspaceId};
 use tenure_projections::{Logged, TenantTx};
 
 use super::decide::Reason;
-use super::past::Past;
+use crate::past::Past;
 use crate::reads::Reads;
 use crate::store::{Failure, StoreError};
 
@@ -56,7 +56,7 @@ pub async fn cause(
         membership: MembershipId::of(workspace, user),
         events: events_behind(reason),
         own_role: role.and_then(Role::custom).map(RoleName::as_str),
-        bounds: past.map_or((i64::MAX, None), Past::bounds),
+        until: past.map_or(i64::MAX, |past| past.position),
     };
     let logged = behind.last(&mut tx).await.map_err(StoreError::from)?;
     tx.close().await.map_err(StoreError::from)?;
@@ -89,28 +89,26 @@ struct Behind<'a> {
     membership: MembershipId,
     events: &'static [&'static str],
     own_role: Option<&'a str>,
-    bounds: (i64, Option<Time>),
+    until: i64,
 }
 
 impl Behind<'_> {
     async fn last(&self, tx: &mut TenantTx) -> Result<Option<Logged>, sqlx::Error> {
         let workspace = tx.workspace().0;
-        let (position, time) = self.bounds;
         sqlx::query_as!(
             Logged,
             r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                       event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
                from events
-               where workspace_id = $1 and position <= $4 and ($5::timestamptz is null or recorded_at <= $5)
+               where workspace_id = $1 and position <= $4
                  and (aggregate_type = 'Membership' and aggregate_id = $2 and event_type = any($3)
-                      or aggregate_type = 'Workspace' and aggregate_id = $6 and $7::text is not null
-                          and event_type in ('RoleDefined', 'RoleChanged') and payload ->> 'role' = $7)
+                      or aggregate_type = 'Workspace' and aggregate_id = $5 and $6::text is not null
+                          and event_type in ('RoleDefined', 'RoleChanged') and payload ->> 'role' = $6)
                order by workspace_seq desc limit 1"#,
             workspace,
             self.membership.to_string(),
             self.events as _,
-            position,
-            time,
+            self.until,
             workspace.to_string(),
             self.own_role
         )

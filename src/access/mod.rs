@@ -8,7 +8,7 @@
 //! - `load.rs`: fills the index from the read models at the start; `feed.rs`: keeps it at the end of the log
 //! - `progress.rs`: how far along the log it is, and since when
 //! - [`log`]: the same decision on the log itself, where the index may not be believed
-//! - [`past`]: the same decision as it was at a position or an instant; [`explain`]: who made it so, and when
+//! - `past.rs`: the same decision as it was at a position or an instant; [`explain`]: who made it so, and when
 //!
 //! The index is fed twice. What this process commits is in it before the answer goes out ([`Access::committed`]);
 //! what others commit is read from the log. Every entry bears its stream's sequence and takes nothing older, so the
@@ -25,7 +25,7 @@ pub mod index;
 mod known;
 mod load;
 pub mod log;
-pub mod past;
+mod past;
 mod progress;
 mod role_codes;
 mod table;

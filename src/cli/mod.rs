@@ -6,6 +6,7 @@ mod migrate;
 mod operator_key;
 mod projections;
 mod rebuild;
+mod replay;
 mod serve;
 
 use std::io::IsTerminal;
@@ -35,6 +36,7 @@ Examples:
   tenure operator-key --rotate                  replace it
   tenure projections                            position, lag and parked workspaces of every read model
   tenure audit export WORKSPACE -o log.ndjson   a workspace's audit log as a file
+  tenure replay acme                            the history of a workspace, as a story
   tenure rebuild members                        rebuild a read model beside the live one
   tenure audit verify export.ndjson …           check an export against a signed checkpoint, offline
 
@@ -50,6 +52,17 @@ Rate limits are requests per minute with one credential / from one address (IPv6
 routes of a class: token (120/1200), code (60/600), invitation (600/6000), session (240/2400).
 `off` turns all off. Every process counts by itself. Behind a proxy, name its network: otherwise
 all its clients have one address, the proxy's.";
+
+const REPLAY: &str = "\
+Examples:
+  tenure replay acme                                       by its slug
+  tenure replay 0197a1c0-5b3e-7d4a-9c1e-2f60b4a7d911       by its id
+  tenure replay acme --as-of 2026-05-31T23:59:59Z          up to the end of May, and how it stood then
+  tenure replay acme --as-of 1204                          up to a position of the log
+  tenure replay acme --json | jq 'select(.action == \"membership.started\")'
+
+One line per event: when, its number in the workspace (#seq), who, and what. People are named as they
+were called then. At the end: the workspace, its members, roles and open invitations.";
 
 #[derive(Debug, Args)]
 struct Common {
@@ -89,6 +102,18 @@ enum Command {
         /// Try parked workspaces again, from the event that stopped them
         #[arg(long)]
         retry_parked: bool,
+    },
+    /// Tell the history of a workspace, and how it ends
+    #[command(after_help = REPLAY)]
+    Replay {
+        /// Its id, or its slug
+        workspace: String,
+        /// Stop at this position of the log, or at this instant (RFC 3339)
+        #[arg(long, value_name = "POSITION|TIME")]
+        as_of: Option<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
     },
     /// Rebuild read models beside the live ones, then swap
     #[command(after_help = "Examples:\n  tenure rebuild members\n  tenure rebuild --all")]
@@ -136,6 +161,9 @@ async fn dispatch(
         Command::Migrate => migrate::run(settings()?).await?,
         Command::OperatorKey { rotate } => operator_key::run(&settings()?, rotate)?,
         Command::Projections { retry_parked } => projections::run(settings()?, retry_parked).await?,
+        Command::Replay { workspace, as_of, json } => {
+            replay::run(settings()?, replay::Replay { workspace, as_of, json }).await?;
+        }
         Command::Rebuild { names, all } => rebuild::run(settings()?, names, all).await?,
         // Its exit status says more than that it failed, and it may have to do without settings.
         Command::Audit { command } => return Ok(audit::run(command, settings).await),

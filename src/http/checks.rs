@@ -10,6 +10,7 @@ use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
 use crate::feeds::Types;
+use crate::past::Moment;
 
 type Checked = Result<(), garde::Error>;
 
@@ -160,6 +161,12 @@ pub fn instant(time: &Time, (): &()) -> Checked {
     } else {
         Err(fault("out_of_range", "must lie in the years 0000 to 9999"))
     }
+}
+
+/// A moment of the log: a position or an instant.
+pub fn as_of(text: &str, (): &()) -> Checked {
+    let fault = || fault("invalid", "must be a position of the log or an instant (RFC 3339)");
+    Moment::parse(text).map(drop).ok_or_else(fault)
 }
 
 pub fn members_status(text: &str, (): &()) -> Checked {

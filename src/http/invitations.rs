@@ -19,10 +19,10 @@ use super::act::Act;
 use super::base::body::{Body, read as read_body};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
-use super::base::query::{NoQuery, Query};
+use super::base::query::Query;
 use super::checks;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
-use super::look::{Look, not_found};
+use super::look::{AsOfQuery, Look, not_found};
 use super::members::role;
 use super::problem::of_problem;
 use super::workspaces::EmptyRequest;
@@ -154,6 +154,9 @@ struct ListQuery {
     /// The whole address, compared as addresses are.
     #[garde(inner(custom(checks::email)))]
     email: Option<String>,
+    /// As it was then: a position of the log, or an instant (RFC 3339).
+    #[garde(inner(custom(checks::as_of)))]
+    as_of: Option<String>,
     #[garde(inner(range(min = 1, max = MAX_LIMIT)))]
     limit: Option<i64>,
     #[garde(skip)]
@@ -166,6 +169,7 @@ struct ListQuery {
     responses((status = 200, body = Page<Invitation>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.workspace(WorkspaceId(id), Permission::MembersInvite).await?;
     let email = query.email.as_deref().and_then(|email| Email::parse(email).ok());
     // Addresses are sealed: those sent to one are found by its keyed hash.
@@ -175,9 +179,16 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     };
     let filter = Filter { status: query.status.as_deref(), among: among.as_deref() };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let bound = [("status", query.status.clone()), ("email", query.email.clone())];
+    let bound =
+        [("status", query.status.clone()), ("email", query.email.clone()), ("as_of", query.as_of.clone())];
     let scope = Scope::new(format!("/v1/workspaces/{id}/invitations"), bound);
     let after: Option<(Time, Uuid)> = scope.open(&look.app, query.cursor.as_deref())?;
+    if let Some(past) = past {
+        let invitations = past.seen(&look.app.vault).invitations(&mut tx, &filter, after, limit + 1).await?;
+        let invitations = invitations.ok_or_else(|| not_found("workspace"))?;
+        let key = |invitation: &Invitation| (invitation.created_at, invitation.id);
+        return Ok(look.fresh(scope.page(&look.app, invitations, limit, key, |invitation| invitation)?));
+    }
     let mut rows =
         invitations::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
     look.app.vault.open_invitations(&mut rows).await?;
@@ -194,15 +205,25 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
 /// An invitation.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace_id}/invitations/{invitation_id}", tag = "invitations",
-    params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path)),
+    params(("workspace_id" = Uuid, Path), ("invitation_id" = Uuid, Path), AsOfQuery),
     responses((status = 200, body = Invitation), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn find(
     look: Look,
-    _: NoQuery,
+    Query(query): Query<AsOfQuery>,
     Path((id, invitation)): Path<(Uuid, Uuid)>,
 ) -> Result<Response, Problem> {
-    let (sequence, body) = read(&look, WorkspaceId(id), InvitationId(invitation)).await?;
+    let (id, invitation) = (WorkspaceId(id), InvitationId(invitation));
+    let (sequence, body) = match look.past(query.as_of.as_deref()).await? {
+        None => read(&look, id, invitation).await?,
+        Some(past) => {
+            let mut tx = look.workspace(id, Permission::MembersInvite).await?;
+            past.seen(&look.app.vault)
+                .invitation(&mut tx, invitation)
+                .await?
+                .ok_or_else(|| not_found("invitation"))?
+        }
+    };
     Ok(look.resource(sequence, &body))
 }
 

@@ -7,19 +7,33 @@ use axum::http::header::ETAG;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
 use tenure_aggregates::{
     ApiKeyId, Catalogue, Permission, PermissionName, Rights, Time, UserId, WorkspaceId, authority, workspace,
 };
 use tenure_projections::{TenantTx, api_keys, members, permissions, workspaces};
+use utoipa::IntoParams;
 
 use super::App;
 use super::base::conditional::{TENURE_POSITION, TenurePosition, etag};
 use super::base::problem::Problem;
 use super::caller::Caller;
+use super::checks;
 use crate::clock;
+use crate::past::{Moment, Past};
 use crate::store::origin::Actor;
 use crate::store::{Failure, StoreError};
+
+/// For a read that knows the past and has no other parameter.
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AsOfQuery {
+    /// As it was then: a position of the log, or an instant (RFC 3339).
+    #[garde(inner(custom(checks::as_of)))]
+    pub as_of: Option<String>,
+}
 
 /// An authenticated request to see something.
 #[derive(Debug)]
@@ -103,6 +117,15 @@ impl Look {
             Some(Actor::User(_) | Actor::ApiKey { .. }) | None => return Err(no_such_user()),
         }
         Ok(self.app.reads.personal(WorkspaceId::personal(user), self.seen).await?)
+    }
+
+    /// The moment a read is about, if it is not now. The read models have come to it.
+    pub async fn past(&self, as_of: Option<&str>) -> Result<Option<Past>, Problem> {
+        let Some(moment) = as_of.and_then(Moment::parse) else { return Ok(None) };
+        let (reads, projector) = (&self.app.reads, &self.app.projector_pool);
+        let past = Past::at(moment, "?as_of", reads, projector, self.now).await?;
+        reads.wait_for(past.position).await?;
+        Ok(Some(past))
     }
 
     /// Waits, bounded, until the read models are as fresh as the request asks for.

@@ -18,9 +18,9 @@ use super::act::Act;
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
-use super::base::query::{NoQuery, Query};
+use super::base::query::Query;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
-use super::look::{Look, not_found};
+use super::look::{AsOfQuery, Look, not_found};
 use super::workspaces::{EmptyRequest, ReasonRequest};
 use super::{checks, users};
 use crate::commands::members::{AddMember, EditMember, RemoveMember, SwitchMember};
@@ -46,6 +46,9 @@ struct ListQuery {
     /// Part of a name, e-mail address or user id, in any case.
     #[garde(inner(length(chars, min = 1, max = 255)))]
     q: Option<String>,
+    /// As it was then: a position of the log, or an instant (RFC 3339).
+    #[garde(inner(custom(checks::as_of)))]
+    as_of: Option<String>,
     #[garde(inner(range(min = 1, max = MAX_LIMIT)))]
     limit: Option<i64>,
     #[garde(skip)]
@@ -58,13 +61,25 @@ struct ListQuery {
     responses((status = 200, body = Page<Member>), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
+    let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.workspace(WorkspaceId(id), Permission::MembersRead).await?;
     let filter =
         Filter { role: query.role.as_deref(), status: query.status.as_deref(), q: query.q.as_deref() };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let bound = [("role", query.role.clone()), ("status", query.status.clone()), ("q", query.q.clone())];
+    let bound = [
+        ("role", query.role.clone()),
+        ("status", query.status.clone()),
+        ("q", query.q.clone()),
+        ("as_of", query.as_of.clone()),
+    ];
     let scope = Scope::new(format!("/v1/workspaces/{id}/members"), bound);
     let after: Option<(Time, String)> = scope.open(&look.app, query.cursor.as_deref())?;
+    if let Some(past) = past {
+        let members = past.seen(&look.app.vault).members(&mut tx, &filter, after, limit + 1).await?;
+        let members = members.ok_or_else(|| not_found("workspace"))?;
+        let key = |member: &Member| (member.joined_at, member.user_id.clone());
+        return Ok(look.fresh(scope.page(&look.app, members, limit, key, |member| member)?));
+    }
     let after = after.as_ref().map(|(joined_at, user_id)| (*joined_at, user_id.as_str()));
     let rows = members::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
     let response =
@@ -75,15 +90,22 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
 /// A member of a workspace.
 #[utoipa::path(
     get, path = "/v1/workspaces/{workspace_id}/members/{user_id}", tag = "members",
-    params(("workspace_id" = Uuid, Path), ("user_id" = String, Path)),
+    params(("workspace_id" = Uuid, Path), ("user_id" = String, Path), AsOfQuery),
     responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn find(
     look: Look,
-    _: NoQuery,
+    Query(query): Query<AsOfQuery>,
     Path((id, user_id)): Path<(Uuid, String)>,
 ) -> Result<Response, Problem> {
-    let (sequence, body) = read(&look, WorkspaceId(id), &users::user(&user_id)?).await?;
+    let (id, user_id) = (WorkspaceId(id), users::user(&user_id)?);
+    let (sequence, body) = match look.past(query.as_of.as_deref()).await? {
+        None => read(&look, id, &user_id).await?,
+        Some(past) => {
+            let mut tx = look.workspace(id, Permission::MembersRead).await?;
+            past.seen(&look.app.vault).member(&mut tx, &user_id).await?.ok_or_else(|| not_found("member"))?
+        }
+    };
     Ok(look.resource(sequence, &body))
 }
 

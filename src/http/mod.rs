@@ -1,8 +1,9 @@
 //! The HTTP contract: who calls, what they ask, and how it is answered.
 //!
 //! # Layout
-//! - one file per noun: [`users`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`audit_log`],
-//!   [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`], [`session`], [`jwks`], [`proofs`]; each holds its routes,
+//! - one file per noun: [`users`], [`workspaces`], [`members`], [`member_history`], [`invitations`], [`invite_code`],
+//!   [`audit_log`], [`proofs`], [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`],
+//!   [`session`], [`jwks`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
@@ -26,6 +27,7 @@ pub mod invite_code;
 pub mod jwks;
 pub mod list;
 pub mod look;
+pub mod member_history;
 pub mod members;
 pub mod openapi;
 pub mod permissions;

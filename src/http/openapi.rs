@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
-    access, api_keys, audit_log, consumers, events, invitations, invite_code, jwks, members, permissions,
-    proofs, readiness, roles, session, users, workspaces,
+    access, api_keys, audit_log, consumers, events, invitations, invite_code, jwks, member_history, members,
+    permissions, proofs, readiness, roles, session, users, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(workspaces::routes())
         .merge(readiness::routes())
         .merge(members::routes())
+        .merge(member_history::routes())
         .merge(roles::routes())
         .merge(permissions::routes())
         .merge(api_keys::routes())

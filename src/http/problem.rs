@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::base::problem::Problem;
+use super::base::problem::{FieldError, Problem};
 use crate::store::{Failure, Refusal, StoreError};
 
 /// The mark of a problem that says that there is no such workspace, as strangers are told of every workspace.
@@ -32,6 +32,11 @@ impl From<Refusal> for Problem {
             return Self::unauthenticated(detail);
         }
         let mut problem = match pointer {
+            // What is wrong is no matter of form.
+            Some(pointer) if code == "position_in_future" => {
+                let error = FieldError::new(pointer, code, detail.clone());
+                Self::new(status(code), code, detail).with_errors(vec![error])
+            }
             Some(pointer) => Self::invalid_field(pointer, fault.into(), detail),
             None => Self::new(status(code), code, detail),
         };

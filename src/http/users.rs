@@ -19,9 +19,9 @@ use super::act::{Act, Outcome};
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{FieldError, Problem, ProblemBody};
-use super::base::query::NoQuery;
+use super::base::query::Query;
 use super::checks;
-use super::look::{Look, no_such_user};
+use super::look::{AsOfQuery, Look, no_such_user};
 use crate::commands::erasure::{EraseUser, Fate};
 use crate::commands::users::ProvisionUser;
 use crate::resources::{self, SwitcherItem, User};
@@ -79,11 +79,22 @@ async fn provision(
 
 /// A user.
 #[utoipa::path(
-    get, path = "/v1/users/{user_id}", tag = "users", params(("user_id" = String, Path)),
+    get, path = "/v1/users/{user_id}", tag = "users", params(("user_id" = String, Path), AsOfQuery),
     responses((status = 200, body = User), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, _: NoQuery, Path(user_id): Path<String>) -> Result<Response, Problem> {
-    let (sequence, body) = read(&look, &user(&user_id)?).await?;
+async fn find(
+    look: Look,
+    Query(query): Query<AsOfQuery>,
+    Path(user_id): Path<String>,
+) -> Result<Response, Problem> {
+    let user_id = user(&user_id)?;
+    let (sequence, body) = match look.past(query.as_of.as_deref()).await? {
+        None => read(&look, &user_id).await?,
+        Some(past) => {
+            let mut tx = look.user(&user_id).await?;
+            past.seen(&look.app.vault).user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?
+        }
+    };
     Ok(look.resource(sequence, &body))
 }
 
@@ -102,18 +113,29 @@ struct Switcher {
 
 /// The switcher: every workspace of a user, the personal one first.
 #[utoipa::path(
-    get, path = "/v1/users/{user_id}/workspaces", tag = "users", params(("user_id" = String, Path)),
+    get, path = "/v1/users/{user_id}/workspaces", tag = "users", params(("user_id" = String, Path), AsOfQuery),
     responses((status = 200, body = Switcher), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn workspaces(look: Look, _: NoQuery, Path(user_id): Path<String>) -> Result<Response, Problem> {
+async fn workspaces(
+    look: Look,
+    Query(query): Query<AsOfQuery>,
+    Path(user_id): Path<String>,
+) -> Result<Response, Problem> {
     let user_id = user(&user_id)?;
+    let past = look.past(query.as_of.as_deref()).await?;
     let mut tx = look.user(&user_id).await?;
-    let known = users::find(&mut tx).await.map_err(StoreError::from)?;
-    let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;
-    let rows = users::workspaces_of(&mut tx, look.now).await.map_err(StoreError::from)?;
+    let (sequence, rows) = if let Some(past) = past {
+        let then = past.seen(&look.app.vault);
+        let (sequence, _) = then.user(&mut tx, &user_id).await?.ok_or_else(no_such_user)?;
+        (sequence, then.switcher(&look.app.reads, &mut tx, &user_id).await?)
+    } else {
+        let known = users::find(&mut tx).await.map_err(StoreError::from)?;
+        let known = known.filter(|row| row.status != "erased").ok_or_else(no_such_user)?;
+        (known.sequence, users::workspaces_of(&mut tx, look.now).await.map_err(StoreError::from)?)
+    };
     let here = look.caller.0.session.map(|session| session.workspace_id.0).unwrap_or_default();
     let items = rows.into_iter().map(|row| SwitcherItem::from_row(row).seen_from(here)).collect();
-    Ok(look.resource(known.sequence, &Switcher { items }))
+    Ok(look.resource(sequence, &Switcher { items }))
 }
 
 /// Erase a user who owns no shared workspace.

@@ -19,13 +19,14 @@ use super::act::Act;
 use super::base::body::{Body, double_option};
 use super::base::path::Path;
 use super::base::problem::{Problem, ProblemBody};
-use super::base::query::NoQuery;
-use super::look::{Look, not_found};
+use super::base::query::Query;
+use super::look::{AsOfQuery, Look, not_found};
 use super::{checks, users};
 use crate::commands::workspaces::{
     ChangeLifecycle, ChangeWorkspace, CreateWorkspace, DeleteWorkspace, SocialChange, Step, TransferOwnership,
 };
 use crate::ids;
+use crate::past::Past;
 use crate::resources::{Social, Workspace};
 use crate::store::StoreError;
 
@@ -111,16 +112,24 @@ async fn create(act: Act, body: Body<CreateRequest>) -> Result<Response, Problem
 
 /// A workspace.
 #[utoipa::path(
-    get, path = "/v1/workspaces/{workspace_id}", tag = "workspaces", params(("workspace_id" = Uuid, Path)),
+    get, path = "/v1/workspaces/{workspace_id}", tag = "workspaces", params(("workspace_id" = Uuid, Path), AsOfQuery),
     responses((status = 200, body = Workspace), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn find(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Response, Problem> {
-    let (sequence, body) = read(&look, WorkspaceId(id)).await?;
+async fn find(look: Look, Query(query): Query<AsOfQuery>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    let past = look.past(query.as_of.as_deref()).await?;
+    let (sequence, body) = read_at(&look, WorkspaceId(id), past).await?;
     Ok(look.resource(sequence, &body))
 }
 
 async fn read(look: &Look, id: WorkspaceId) -> Result<(i64, Workspace), Problem> {
+    read_at(look, id, None).await
+}
+
+async fn read_at(look: &Look, id: WorkspaceId, past: Option<Past>) -> Result<(i64, Workspace), Problem> {
     let mut tx = look.workspace(id, Permission::WorkspaceRead).await?;
+    if let Some(past) = past {
+        return past.seen(&look.app.vault).workspace(&mut tx).await?.ok_or_else(|| not_found("workspace"));
+    }
     let row = workspaces::find(&mut tx).await.map_err(StoreError::from)?;
     let row = row.ok_or_else(|| not_found("workspace"))?;
     Ok((row.sequence, Workspace::from_row(row)))
@@ -128,16 +137,24 @@ async fn read(look: &Look, id: WorkspaceId) -> Result<(i64, Workspace), Problem>
 
 /// A workspace, by its slug.
 #[utoipa::path(
-    get, path = "/v1/workspaces/by-slug/{slug}", tag = "workspaces", params(("slug" = String, Path)),
+    get, path = "/v1/workspaces/by-slug/{slug}", tag = "workspaces", params(("slug" = String, Path), AsOfQuery),
     responses((status = 200, body = Workspace), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
-async fn by_slug(look: Look, _: NoQuery, Path(slug): Path<String>) -> Result<Response, Problem> {
+async fn by_slug(
+    look: Look,
+    Query(query): Query<AsOfQuery>,
+    Path(slug): Path<String>,
+) -> Result<Response, Problem> {
+    let past = look.past(query.as_of.as_deref()).await?;
     let nobody = || not_found("workspace");
     let slug = Slug::parse(&slug).map_err(|_| nobody())?;
     // The claim itself says whose the slug is; no read model is behind it.
-    let claim = look.app.store.loader().load::<Claim>(&Claim::slug(&look.app.vault.slug_hash(&slug))).await?;
-    let id = claim.state.holder().ok_or_else(nobody)?;
-    let (sequence, body) = read(&look, id).await?;
+    let claim = Claim::slug(&look.app.vault.slug_hash(&slug));
+    let holder = match past {
+        Some(past) => past.holder_of(&claim, &look.app.projector_pool).await?,
+        None => look.app.store.loader().load::<Claim>(&claim).await?.state.holder(),
+    };
+    let (sequence, body) = read_at(&look, holder.ok_or_else(nobody)?, past).await?;
     Ok(look.resource(sequence, &body))
 }
 

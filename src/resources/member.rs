@@ -33,6 +33,17 @@ pub enum MemberStatus {
     Expired,
 }
 
+impl MemberStatus {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Deactivated => "deactivated",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Member {
     /// As it is after a command at `updated_at`.
     pub fn from_state(

@@ -6,6 +6,7 @@
 mod answer;
 mod api_key;
 mod audit_entry;
+mod history;
 mod invitation;
 mod invite_code;
 mod member;
@@ -17,6 +18,7 @@ mod workspace;
 pub use answer::{Answer, Secret};
 pub use api_key::ApiKey;
 pub use audit_entry::{AuditEntry, Outcome};
+pub use history::{HistoryActor, HistoryEntry, HistoryTarget};
 pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};

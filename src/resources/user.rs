@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tenure_aggregates::user::Profile;
+use tenure_aggregates::user::{self, Profile};
 use tenure_aggregates::{Time, WorkspaceId};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -35,6 +35,15 @@ impl User {
             created_at: profile.created_at,
             updated_at,
         }
+    }
+}
+
+impl User {
+    /// As it was left by what was recorded at `updated_at`; none if there was no such user.
+    pub fn of(state: &user::User, updated_at: Time) -> Option<Self> {
+        let user = Self::from_state(state.profile()?, updated_at);
+        let erasing = matches!(state, user::User::Erasing(_));
+        Some(if erasing { Self { status: "erasing".to_owned(), ..user } } else { user })
     }
 }
 

@@ -42,6 +42,7 @@ mod joining;
 mod load;
 mod log;
 mod model;
+mod past;
 mod people;
 mod permissions;
 mod projections;

@@ -17,22 +17,22 @@ use crate::support::{Answer, TestService, User, log, model};
 
 /// Eight clients, three requests of each under way at a time.
 const CLIENTS: usize = 24;
-const USERS: usize = 6;
+pub(crate) const USERS: usize = 6;
 const COMMANDS: usize = 15;
 
 /// What the clients have heard of, from all of which they draw.
 #[derive(Default)]
-struct Heard {
-    workspaces: Vec<String>,
-    invitations: Vec<(String, String)>,
+pub(crate) struct Heard {
+    pub(crate) workspaces: Vec<String>,
+    pub(crate) invitations: Vec<(String, String)>,
     tokens: Vec<(usize, String)>,
-    codes: Vec<String>,
+    pub(crate) codes: Vec<String>,
 }
 
-struct Client<'a> {
-    service: &'a TestService,
-    heard: &'a Mutex<Heard>,
-    random: StdRng,
+pub(crate) struct Client<'a> {
+    pub(crate) service: &'a TestService,
+    pub(crate) heard: &'a Mutex<Heard>,
+    pub(crate) random: StdRng,
 }
 
 /// Refusals that some order of the commands explains; everything else is a mistake of ours.
@@ -66,7 +66,7 @@ impl<'a> Client<'a> {
         (!all.is_empty()).then(|| all[self.random.random_range(from..all.len())].clone())
     }
 
-    fn anybody(&mut self) -> (usize, User<'a>) {
+    pub(crate) fn anybody(&mut self) -> (usize, User<'a>) {
         let n = self.random.random_range(0..USERS);
         (n, self.service.user(&format!("user-{n}")))
     }
@@ -76,7 +76,7 @@ impl<'a> Client<'a> {
         if self.random.random_bool(0.25) { self.service.operator() } else { self.anybody().1 }
     }
 
-    async fn send(&mut self) -> Answer {
+    pub(crate) async fn send(&mut self) -> Answer {
         let Some(workspace) = self.pick(|heard| &heard.workspaces) else { return self.create().await };
         let base = format!("/v1/workspaces/{workspace}");
         let (n, somebody) = self.anybody();

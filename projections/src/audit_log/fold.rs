@@ -7,7 +7,7 @@ use tenure_aggregates::workspace::WorkspaceEvent;
 
 use super::action;
 use crate::projection::Projection;
-use crate::recorded::{Event, Recorded, member};
+use crate::recorded::{Event, Recorded, member, user};
 use crate::rows::column;
 
 /// The projection `audit_log`.
@@ -115,7 +115,7 @@ pub fn target(recorded: &Recorded) -> (&'static str, String) {
         Event::Membership(event) => ("membership", member(event).as_str().to_owned()),
         Event::Invitation(_) => ("invitation", recorded.aggregate_id.clone()),
         Event::Session(_) => ("session", recorded.aggregate_id.clone()),
-        Event::User(event) => ("user", user(event).to_owned()),
+        Event::User(event) => ("user", user(event).as_str().to_owned()),
         Event::ApiKey(_) => ("api_key", recorded.aggregate_id.clone()),
         Event::Catalogue(event) => ("permission", permission(event).to_owned()),
         Event::Claim(_) => ("claim", recorded.aggregate_id.clone()),
@@ -127,17 +127,6 @@ fn permission(event: &CatalogueEvent) -> &str {
         CatalogueEvent::PermissionRegistered { permission, .. }
         | CatalogueEvent::PermissionChanged { permission, .. }
         | CatalogueEvent::PermissionWithdrawn { permission } => permission.as_str(),
-    }
-}
-
-fn user(event: &tenure_aggregates::user::UserEvent) -> &str {
-    use tenure_aggregates::user::UserEvent as E;
-    match event {
-        E::UserProvisioned { user_id, .. }
-        | E::UserProfileChanged { user_id, .. }
-        | E::UserErasureStarted { user_id }
-        | E::UserErasureWithdrawn { user_id }
-        | E::UserErased { user_id } => user_id.as_str(),
     }
 }
 

@@ -48,7 +48,7 @@ impl Projection for Users {
 }
 
 /// The workspace a session went to, and when.
-pub(super) fn entered(event: &SessionEvent) -> Option<(WorkspaceId, Time)> {
+pub(crate) fn entered(event: &SessionEvent) -> Option<(WorkspaceId, Time)> {
     match event {
         SessionEvent::SessionStarted { workspace_id, started_at, .. } => Some((*workspace_id, *started_at)),
         SessionEvent::SessionSwitched { workspace_id, at, .. } => Some((workspace_id.to, *at)),

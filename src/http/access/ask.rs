@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::entities::{Action, AsOf, Context, Entity, USER};
 use crate::access::explain::{self, Cause};
 use crate::access::log::{Loaded, Log};
-use crate::access::past::Past;
 use crate::access::{Question, Reason, Source};
 use crate::clock;
 use crate::http::App;
@@ -23,6 +22,7 @@ use crate::http::base::conditional::TenurePosition;
 use crate::http::base::problem::Problem;
 use crate::http::base::query::Query;
 use crate::http::caller::Caller;
+use crate::past::Past;
 use crate::store::origin::Actor;
 
 /// An authenticated request for decisions.
@@ -182,9 +182,35 @@ impl Ask {
         match moment {
             None => Ok(None),
             Some(moment) => {
-                Ok(Some(Past::at(moment, &self.app.reads, &self.app.projector_pool, self.now).await?))
+                let (reads, projector) = (&self.app.reads, &self.app.projector_pool);
+                Ok(Some(Past::at(moment, "/context/as_of", reads, projector, self.now).await?))
             }
         }
+    }
+
+    /// The same for a search, whose read models have come to it, and as text, for what must not change between pages.
+    pub(super) async fn moment(&self, context: Option<&Context>) -> Result<(Option<Past>, String), Problem> {
+        let past = self.past(context).await?;
+        if let Some(past) = &past {
+            self.app.reads.wait_for(past.position).await?;
+        }
+        let as_of = context.and_then(|context| context.as_of.as_ref());
+        Ok((past, serde_json::to_string(&as_of).unwrap_or_default()))
+    }
+
+    /// Whether somebody may do that, now or then.
+    pub(super) async fn allows(
+        &self,
+        workspace: WorkspaceId,
+        user: &UserId,
+        permission: &str,
+        past: Option<&Past>,
+    ) -> Result<bool, Problem> {
+        let Some(past) = past else {
+            return Ok(self.check(workspace, user.as_str(), permission).await?.allows());
+        };
+        let streams = past.streams(&self.app.reads, workspace, user).await?;
+        Ok(streams.decide(user, PermissionName::parse(permission).ok().as_ref(), past.now).allows())
     }
 
     /// The service asks about anybody; a key about its own workspace; a user about themselves where they are a member,

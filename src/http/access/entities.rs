@@ -8,13 +8,12 @@ use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tenure_aggregates::Time;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::access::past::Moment;
 use crate::http::base::body::Body;
 use crate::http::base::problem::Problem;
+use crate::past::Moment;
 
 pub(super) const USER: &str = "user";
 pub(super) const WORKSPACE: &str = "workspace";
@@ -74,13 +73,9 @@ pub(super) enum AsOf {
 
 impl AsOf {
     pub(super) fn moment(&self) -> Option<Moment> {
-        let position = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
         match self {
             Self::Position(position) => i64::try_from(*position).ok().map(Moment::Position),
-            Self::Text(text) => position(text).map(Moment::Position).or_else(|| {
-                let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
-                Some(Moment::Time(Time::from(time)))
-            }),
+            Self::Text(text) => Moment::parse(text),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use garde::Validate;
 use serde::Deserialize;
 use tenure_aggregates::{PermissionName, Role, Time, UserId, WorkspaceId};
-use tenure_projections::{members, users};
+use tenure_projections::{members, states, users};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,6 +19,8 @@ use super::page::{Found, Page, PageRequest};
 use crate::access::log::Loaded;
 use crate::http::App;
 use crate::http::base::problem::{Problem, ProblemBody};
+use crate::past::Past;
+use crate::resources::{Member, MemberStatus};
 use crate::store::StoreError;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -84,27 +86,24 @@ type MemberKey = (Time, String);
 )]
 async fn subjects(ask: Ask, asked: Asked<SubjectSearch>) -> Result<Response, Problem> {
     let SubjectSearch { subject, action, resource, context, page } = asked.value;
-    only_now(context.as_ref())?;
-    let search = ["subject", &subject.kind, &action.name, &resource.kind, &resource.id];
+    let (past, moment) = ask.moment(context.as_ref()).await?;
+    let search = ["subject", &subject.kind, &action.name, &resource.kind, &resource.id, &moment];
     let page = Page::<MemberKey>::of(&ask.app, &search, page.as_ref())?;
     let workspace = resource.as_workspace().filter(|_| subject.kind == USER).map(WorkspaceId);
     let Some(workspace) = workspace else { return nobody(&ask, page) };
     if !ask.may_see_members(workspace).await? {
-        let own = ask.own_alone(workspace, &action.name).await?;
+        let own = ask.own_alone(workspace, &action.name, past.as_ref()).await?;
         return Ok(Json(page.found(&ask.app, own, None)?).into_response());
     }
-    let roles = ask.roles_that_may(workspace, &action.name).await?;
+    let roles = ask.roles_that_may(workspace, &action.name, past.as_ref()).await?;
     if roles.is_empty() {
         return nobody(&ask, page);
     }
-    let after = page.after.as_ref().map(|(joined_at, user)| (*joined_at, user.as_str()));
-    let mut tx = ask.app.reads.workspace(workspace, ask.seen).await?;
-    let rows = members::active_holders(&mut tx, &roles, after, one_more(page.limit), ask.now).await;
-    let mut rows = rows.map_err(StoreError::from)?;
+    let mut rows = ask.holders(workspace, &roles, &page, past.as_ref()).await?;
     let more = rows.len() > page.limit;
     rows.truncate(page.limit);
-    let more = rows.last().filter(|_| more).map(|last| (last.joined_at, last.user_id.clone()));
-    let results = rows.into_iter().map(|row| Entity::user(row.user_id)).collect();
+    let more = rows.last().cloned().filter(|_| more);
+    let results = rows.into_iter().map(|(_, user_id)| Entity::user(user_id)).collect();
     Ok(Json(page.found(&ask.app, results, more)?).into_response())
 }
 
@@ -115,19 +114,19 @@ async fn subjects(ask: Ask, asked: Asked<SubjectSearch>) -> Result<Response, Pro
 )]
 async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, Problem> {
     let ResourceSearch { subject, action, resource, context, page } = asked.value;
-    only_now(context.as_ref())?;
-    let search = ["resource", &subject.kind, &subject.id, &action.name, &resource.kind];
+    let (past, moment) = ask.moment(context.as_ref()).await?;
+    let search = ["resource", &subject.kind, &subject.id, &action.name, &resource.kind, &moment];
     let page = Page::<Uuid>::of(&ask.app, &search, page.as_ref())?;
     let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER && resource.kind == WORKSPACE);
     let Some(user) = user else { return nobody(&ask, page) };
-    let mut rows = ask.places(&user, page.after, one_more(page.limit)).await?;
+    let mut rows = ask.places(&user, page.after, one_more(page.limit), past.as_ref()).await?;
     let more = rows.len() > page.limit;
     rows.truncate(page.limit);
     let more = rows.last().copied().filter(|_| more);
     let mut results = Vec::new();
     for id in rows {
         let workspace = WorkspaceId(id);
-        if ask.check(workspace, user.as_str(), &action.name).await?.allows()
+        if ask.allows(workspace, &user, &action.name, past.as_ref()).await?
             && ask.may_ask_about(workspace, user.as_str()).await?
         {
             results.push(Entity::workspace(id));
@@ -143,8 +142,7 @@ async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, P
 )]
 async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Problem> {
     let ActionSearch { subject, resource, context, page } = asked.value;
-    let past = ask.past(context.as_ref()).await?;
-    let moment = serde_json::to_string(&context.and_then(|context| context.as_of)).unwrap_or_default();
+    let (past, moment) = ask.moment(context.as_ref()).await?;
     let search = ["action", &subject.kind, &subject.id, &resource.kind, &resource.id, &moment];
     let page = Page::<String>::of(&ask.app, &search, page.as_ref())?;
     let user = UserId::parse(&subject.id).ok().filter(|_| subject.kind == USER);
@@ -169,31 +167,80 @@ async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Probl
 
 impl Ask {
     /// Of everybody there, a caller may always see themselves.
-    async fn own_alone(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<Entity>, Problem> {
+    async fn own_alone(
+        &self,
+        workspace: WorkspaceId,
+        permission: &str,
+        past: Option<&Past>,
+    ) -> Result<Vec<Entity>, Problem> {
         let Some(user) = self.user() else { return Ok(vec![]) };
         let found = self.may_ask_about(workspace, user.as_str()).await?
-            && self.check(workspace, user.as_str(), permission).await?.allows();
+            && self.allows(workspace, user, permission, past).await?;
         Ok(if found { vec![Entity::user(user.to_string())] } else { vec![] })
     }
 
     /// Where somebody may be found by this caller: where they belong, or, asked by another user or a key, where that one
     /// does; so that not even the number of pages tells of other places. By id, after one of them.
-    async fn places(&self, subject: &UserId, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, Problem> {
+    async fn places(
+        &self,
+        subject: &UserId,
+        after: Option<Uuid>,
+        limit: i64,
+        past: Option<&Past>,
+    ) -> Result<Vec<Uuid>, Problem> {
         if let Some(own) = self.bound_to() {
             return Ok(if after.is_none() { vec![own.0] } else { vec![] });
         }
         let listed = WorkspaceId::personal(self.user().unwrap_or(subject));
         let mut tx = self.app.reads.personal(listed, self.seen).await?;
-        let ids = users::workspace_ids_of(&mut tx, after, limit).await.map_err(StoreError::from)?;
+        let ids = match past {
+            None => users::workspace_ids_of(&mut tx, after, limit).await,
+            Some(past) => states::workspaces_joined(&mut tx, past.position, after, limit).await,
+        };
+        let ids = ids.map_err(StoreError::from)?;
         // Each is decided on its own; the transaction would only hold a connection meanwhile.
         tx.close().await.map_err(StoreError::from)?;
         Ok(ids)
     }
 
-    /// The roles of a workspace that allow this there as it stands.
-    async fn roles_that_may(&self, workspace: WorkspaceId, permission: &str) -> Result<Vec<String>, Problem> {
+    /// Active members with one of these roles: when each joined, and who it is.
+    async fn holders(
+        &self,
+        workspace: WorkspaceId,
+        roles: &[String],
+        page: &Page<MemberKey>,
+        past: Option<&Past>,
+    ) -> Result<Vec<MemberKey>, Problem> {
+        let mut tx = self.app.reads.workspace(workspace, self.seen).await?;
+        let limit = one_more(page.limit);
+        if let Some(past) = past {
+            let keep =
+                |member: &Member| member.status == MemberStatus::Active && roles.contains(&member.role);
+            let rows = past
+                .seen(&self.app.vault)
+                .members_where(&mut tx, keep, None, page.after.clone(), limit)
+                .await?;
+            let rows = rows.unwrap_or_default().into_iter();
+            return Ok(rows.map(|member| (member.joined_at, member.user_id)).collect());
+        }
+        let after = page.after.as_ref().map(|(joined_at, user)| (*joined_at, user.as_str()));
+        let rows = members::active_holders(&mut tx, roles, after, limit, self.now).await;
+        let rows = rows.map_err(StoreError::from)?.into_iter();
+        Ok(rows.map(|row| (row.joined_at, row.user_id)).collect())
+    }
+
+    /// The roles of a workspace that allow this there as it stands, or stood.
+    async fn roles_that_may(
+        &self,
+        workspace: WorkspaceId,
+        permission: &str,
+        past: Option<&Past>,
+    ) -> Result<Vec<String>, Problem> {
         let Ok(permission) = PermissionName::parse(permission) else { return Ok(vec![]) };
-        let streams: Loaded = self.log.shared(workspace).await?;
+        let streams: Loaded = match past {
+            Some(past) => past.shared(&self.app.reads, workspace).await?,
+            None => self.log.shared(workspace).await?,
+        };
         let Ok(details) = streams.workspace.living() else { return Ok(vec![]) };
         if !details.status().permits(permission.as_str()) {
             return Ok(vec![]);
@@ -212,15 +259,6 @@ where
     K: serde::Serialize + serde::de::DeserializeOwned,
 {
     Ok(Json(page.found(&ask.app, Vec::<Entity>::new(), None)?).into_response())
-}
-
-/// Who is a member is read where it stands now.
-fn only_now(context: Option<&Context>) -> Result<(), Problem> {
-    if context.is_none_or(|context| context.as_of.is_none()) {
-        return Ok(());
-    }
-    let detail = "this search knows only the present; ask for single decisions about the past";
-    Err(Problem::invalid_field("/context/as_of", "unsupported", detail))
 }
 
 fn one_more(limit: usize) -> i64 {

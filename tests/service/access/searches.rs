@@ -112,7 +112,7 @@ async fn a_token_is_good_for_the_next_page_of_its_own_search_only() {
 }
 
 #[tokio::test]
-async fn only_what_somebody_may_do_is_known_of_the_past() {
+async fn the_past_is_searched_as_the_present_is() {
     let acme = Acme::found().await;
     let operator = acme.service.operator();
     let head = acme.service.head().await;
@@ -124,9 +124,12 @@ async fn only_what_somebody_may_do_is_known_of_the_past() {
     search["context"] = json!({"as_of": head});
     assert!(operator.finds("action", search.clone()).await.contains(&"workspace:read".to_owned()));
     search["action"] = json!({"name": "workspace:read"});
+    assert_eq!(operator.finds("subject", search.clone()).await, ["ada", "bob", "carol"]);
+    assert!(operator.finds("resource", search.clone()).await.contains(&acme.id));
+    search["context"] = json!({"as_of": head + 100});
     for what in ["subject", "resource"] {
         let answer = operator.post(&format!("/access/v1/search/{what}"), search.clone()).await;
-        let answer = answer.refused(400, "validation_failed");
+        let answer = answer.refused(400, "position_in_future");
         assert_eq!(answer.body["errors"][0]["pointer"], "/context/as_of");
     }
     drop(operator);

@@ -171,6 +171,7 @@ pub fn workspace_routes() -> Vec<Route> {
             p("members:update"),
             Active,
         ),
+        route(&get, "/v1/workspaces/{workspace_id}/members/{user_id}/history", None, p("audit:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/roles", None, p("members:read"), Read),
         route(&get, "/v1/workspaces/{workspace_id}/roles/{role}", None, p("members:read"), Read),
         route(
