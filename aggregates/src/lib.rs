@@ -7,6 +7,7 @@
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
 //! - [`ids`]: identifiers and how the derived ones are derived
+//! - [`upcast`]: events of older versions, in the current shape
 //! - [`event`]: the traits every event shares; [`adapter`]: the four lines that make a state a cqrs-es aggregate
 //!
 //! Nothing in this crate does I/O, reads a clock or draws a random number.
@@ -24,6 +25,7 @@ pub mod permission;
 pub mod rights;
 pub mod role;
 pub mod session;
+pub mod upcast;
 pub mod user;
 pub mod values;
 pub mod workspace;
