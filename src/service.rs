@@ -87,7 +87,8 @@ impl Service {
         let (stop_projector, stopped) = watch::channel(false);
         let projector =
             Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
-        let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
+        let reads =
+            Reads::new(service_pool.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
         let key_ring =
             Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));

@@ -49,15 +49,14 @@ fn what_is_current_is_never_touched_so_nothing_is_cast_down() {
         let strange = json!({"type": event_type, "at": 1, "anything": {"else": null}});
         assert_eq!(upcast(event_type, &version, strange.clone()).unwrap(), strange);
         let text = format!(" {strange} ");
-        assert!(
-            matches!(upcast_text(event_type, &version, &text), Ok(Cow::Borrowed(same)) if same == text)
-        );
+        assert!(matches!(upcast_text(event_type, &version, &text), Ok(Cow::Borrowed(same)) if same == text));
     }
 }
 
 #[test]
 fn text_and_value_come_to_the_same() {
-    let old = json!({"type": "SessionSwitched", "user_id": "ada", "generation": 2, "at": "2026-11-20T12:00:00Z"});
+    let old =
+        json!({"type": "SessionSwitched", "user_id": "ada", "generation": 2, "at": "2026-11-20T12:00:00Z"});
     let text = old.to_string();
     let upcast_text = upcast_text("SessionSwitched", "1", &text).unwrap();
     let upcast = upcast("SessionSwitched", "1", old).unwrap();

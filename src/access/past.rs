@@ -89,7 +89,7 @@ impl Past {
     ) -> Result<Arc<A>, StoreError> {
         let mut state = A::default();
         for logged in self.stream(tx, A::TYPE, id).await? {
-            let recorded = logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let recorded = logged.decode()?;
             if let Some(event) = own(recorded.event) {
                 state.apply(event);
             }

@@ -40,6 +40,7 @@ mod log;
 mod model;
 mod people;
 mod permissions;
+mod poison;
 mod projections;
 mod projector;
 mod races;
