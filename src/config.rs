@@ -9,6 +9,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::secrets::{MasterKeyError, MasterKeys};
+
 /// Everything that can be set. Each field is `TENURE_<NAME>` in the environment and `<name>` in `tenure.toml`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,10 @@ pub struct Settings {
     pub operator_key: Option<String>,
     /// The master key's file; `<data-dir>/master.key` by default.
     pub master_key_file: Option<PathBuf>,
+    /// The master key itself, instead of a file: 32 bytes in hexadecimal or Base64.
+    pub master_key: Option<String>,
+    /// Master keys before that one, comma-separated, while keys they wrap are still about.
+    pub previous_master_keys: Option<String>,
     /// Issuers whose JWTs count: `[{"issuer":…,"audience":…,"jwks_url":…}]`, or `issuer|audience|jwks_url`, comma-separated.
     pub jwt_issuers: Option<String>,
     /// `class=credential/address`, comma-separated: requests per minute on the routes of a class (`token`, `code`,
@@ -150,6 +156,14 @@ impl Settings {
             figment = figment.merge(Serialized::default("database_url", url));
         }
         figment.merge(env).merge(Serialized::defaults(flags)).extract().map_err(Box::new)
+    }
+
+    /// The master keys: from the settings, or from their file, which is made on the first start.
+    pub fn master_keys(&self) -> Result<MasterKeys, MasterKeyError> {
+        match &self.master_key {
+            Some(current) => MasterKeys::from_settings(current, self.previous_master_keys.as_deref()),
+            None => MasterKeys::load_or_create(&self.master_key_file()),
+        }
     }
 
     pub fn master_key_file(&self) -> PathBuf {

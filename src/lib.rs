@@ -7,6 +7,7 @@
 //! - [`resources`]: the shapes clients rely on
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
 //! - [`database`], [`embedded_postgres`]: where the log lies
+//! - [`data_keys`]: the keys personal data is sealed with, and how it is forgotten
 //! - [`secrets`], [`issuers`], [`sessions`], [`key_ring`]: keys, tokens, who may vouch for whom, and whose an API key is
 //! - [`clock`], [`ids`]: where time and identifiers come from
 //!
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod data_keys;
 pub mod database;
 pub mod embedded_postgres;
 pub mod http;

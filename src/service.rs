@@ -15,6 +15,7 @@ use crate::access::{Access, Feed};
 use crate::clock;
 use crate::commands::upkeep;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::http::App;
 use crate::http::base::client_addr::TrustedProxies;
@@ -23,7 +24,7 @@ use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
-use crate::secrets::{Keys, MasterKey, OperatorKey, OperatorKeyFile};
+use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
 
@@ -45,7 +46,7 @@ pub struct Service {
     rate_limits: JoinHandle<()>,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
-    pools: [PgPool; 3],
+    pools: [PgPool; 4],
     first_operator_key: Option<String>,
 }
 
@@ -60,7 +61,7 @@ impl Service {
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
-        let master = MasterKey::load_or_create(&settings.master_key_file())?;
+        let masters = settings.master_keys()?;
         let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
         let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
         let first_operator_key = if created {
@@ -82,11 +83,18 @@ impl Service {
         let service_pool = pool(database, Role::Service, size);
         let appender_pool = pool(database, Role::Appender, size);
         let projector_pool = pool(database, Role::Projector, 8);
+        let keeper_pool = pool(database, Role::Keeper, 4);
+        let (vault, root) = Vault::open(keeper_pool.clone(), masters).await?;
         let access = Access::new(settings.access_staleness);
-        let store = Store::open(appender_pool.clone(), access.clone()).await?;
+        let store = Store::open(appender_pool.clone(), vault.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
-        let projector =
-            Projector::spawn(projector_pool.clone(), clock::now, store.position(), stopped.clone());
+        let projector = Projector::spawn(
+            projector_pool.clone(),
+            vault.clone(),
+            clock::now,
+            store.position(),
+            stopped.clone(),
+        );
         let reads =
             Reads::new(service_pool.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
@@ -98,15 +106,15 @@ impl Service {
             key_ring: key_ring.clone(),
         };
         let upkeep = tokio::spawn(works.run(stopping.clone()));
-        let feed =
-            Feed::spawn(access.clone(), projector_pool.clone(), store.loader().clone(), stopping.clone());
+        let feed = Feed::spawn(access.clone(), projector_pool.clone(), store.clone(), stopping.clone());
         access.settled(LOADING).await;
-        let sessions = Sessions::new(&times, name, &master, store.clone());
+        let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
             store,
+            vault,
             reads,
             access,
-            keys: Keys::from(&master),
+            keys: Keys::from(&root),
             operator,
             issuers,
             own_origin: origin_of(&sessions.issuer),
@@ -121,7 +129,7 @@ impl Service {
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
-        let pools = [service_pool, appender_pool, projector_pool];
+        let pools = [service_pool, appender_pool, projector_pool, keeper_pool];
         Ok(Self {
             app,
             projector,

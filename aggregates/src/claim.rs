@@ -6,7 +6,6 @@ use strum::IntoStaticStr;
 use crate::adapter::aggregate;
 use crate::event::Refused;
 use crate::ids::WorkspaceId;
-use crate::values::Slug;
 
 // ---- Event
 
@@ -29,9 +28,9 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// The stream id of the claim on a slug.
-    pub fn slug(slug: &Slug) -> String {
-        format!("slug:{}", slug.as_str())
+    /// The stream id of the claim on a slug, by the slug's keyed hash: the log does not tell what was claimed.
+    pub fn slug(hash: &str) -> String {
+        format!("slug:{hash}")
     }
 
     /// The stream id of the claim on an invite code, by the code's hash.

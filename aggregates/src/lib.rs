@@ -7,6 +7,7 @@
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
 //! - [`ids`]: identifiers and how the derived ones are derived
+//! - [`personal`]: what in an event speaks of a person, and is sealed in the log
 //! - [`upcast`]: events of older versions, in the current shape
 //! - [`event`]: the traits every event shares; [`adapter`]: the four lines that make a state a cqrs-es aggregate
 //!
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod invitation;
 pub mod membership;
 pub mod permission;
+pub mod personal;
 pub mod rights;
 pub mod role;
 pub mod session;

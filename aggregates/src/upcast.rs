@@ -32,6 +32,16 @@ pub fn current(event_type: &str) -> usize {
     steps_of(STEPS, event_type).len() + 1
 }
 
+/// Whether this program can read events of that version.
+pub fn knows(event_type: &str, version: &str) -> bool {
+    missing(STEPS, event_type, version).is_ok()
+}
+
+/// Whether an event is of the version that is written now.
+pub fn is_current(event_type: &str, version: &str) -> bool {
+    missing(STEPS, event_type, version).is_ok_and(<[Step]>::is_empty)
+}
+
 /// The payload in the current shape.
 pub fn upcast(event_type: &str, version: &str, mut payload: Value) -> Result<Value, UnknownVersion> {
     run(missing(STEPS, event_type, version)?, &mut payload);

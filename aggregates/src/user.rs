@@ -1,5 +1,7 @@
 //! A user: identity and profile, global, born together with a personal workspace that also keeps this stream.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -61,6 +63,19 @@ pub struct Profile {
     pub email_verified: bool,
     pub name: Option<String>,
     pub created_at: Time,
+}
+
+/// The addresses that were shown to be a user's own, by the user's history.
+pub fn verified_addresses(history: &[UserEvent]) -> BTreeSet<Email> {
+    let mut user = User::default();
+    let mut verified = BTreeSet::new();
+    for event in history {
+        user = user.evolve(event.clone());
+        if let User::Active(Profile { email: Some(email), email_verified: true, .. }) = &user {
+            verified.insert(email.clone());
+        }
+    }
+    verified
 }
 
 impl User {

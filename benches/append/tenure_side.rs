@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection, Executor};
+use tenure::data_keys::Vault;
 use tenure::database::{Role, migrate, options_of, pool};
+use tenure::secrets::{MasterKey, MasterKeys};
 use tenure::store::appender::CounterMove;
 use tenure::store::idempotency::{KeyScope, RequestKey};
 use tenure::store::origin::Actor;
@@ -53,7 +55,10 @@ pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration,
     connection.execute("checkpoint").await.expect("a checkpoint");
     connection.close().await.expect("closed");
     let appender = pool(&database, Role::Appender, 16);
-    let store = Store::open(appender.clone(), Arc::new(())).await.expect("the log");
+    let keeper = pool(&database, Role::Keeper, 4);
+    let masters = MasterKeys::of(vec![MasterKey::random()]);
+    let (vault, _) = Vault::open(keeper.clone(), masters).await.expect("the keys");
+    let store = Store::open(appender.clone(), vault, Arc::new(())).await.expect("the log");
     let user = UserId::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("an id");
     let origin = Arc::new(Origin {
         actor: Some(Actor::User(user)),
@@ -92,5 +97,6 @@ pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration,
     .await;
     store.close().await;
     appender.close().await;
+    keeper.close().await;
     figures
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tenure::clock;
+use tenure::data_keys::Vault;
 use tenure::database::{Role, pool};
 use tenure::projector::rebuild;
+use tenure::secrets::MasterKeys;
 use tenure_projections::ALL;
 
 use crate::Plan;
@@ -34,20 +36,20 @@ pub fn print(stock: &Line, rebuilt: &[Line]) {
     println!();
 }
 
-pub async fn measure(database: &PgConnectOptions, _keys: &Path, plan: Plan) -> Vec<Line> {
+pub async fn measure(database: &PgConnectOptions, keys: &Path, plan: Plan) -> Vec<Line> {
     let all: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
-    let mut lines = vec![timed(database, "Tenure, all read models", &all, plan).await];
+    let mut lines = vec![timed(database, keys, "Tenure, all read models", &all, plan).await];
     for name in all {
-        lines.push(timed(database, &format!("Tenure, {name} alone"), &[name], plan).await);
+        lines.push(timed(database, keys, &format!("Tenure, {name} alone"), &[name], plan).await);
     }
     lines
 }
 
 /// The median of the rounds.
-async fn timed(database: &PgConnectOptions, what: &str, names: &[&str], plan: Plan) -> Line {
+async fn timed(database: &PgConnectOptions, keys: &Path, what: &str, names: &[&str], plan: Plan) -> Line {
     let mut runs = Vec::new();
     for _ in 0..plan.rounds.max(1) {
-        runs.push(once(database, names).await);
+        runs.push(once(database, keys, names).await);
     }
     runs.sort_by_key(|(_, took)| *took);
     let (events, took) = runs[runs.len() / 2];
@@ -56,16 +58,20 @@ async fn timed(database: &PgConnectOptions, what: &str, names: &[&str], plan: Pl
     line
 }
 
-async fn once(database: &PgConnectOptions, names: &[&str]) -> (i64, Duration) {
+async fn once(database: &PgConnectOptions, keys: &Path, names: &[&str]) -> (i64, Duration) {
     let owner = PgPoolOptions::new().max_connections(1).connect_lazy_with(database.clone());
     let projector = pool(database, Role::Projector, 12);
+    let keeper = pool(database, Role::Keeper, 4);
+    let masters = MasterKeys::load_or_create(&keys.join("master.key")).expect("the master key");
+    let (vault, _) = Vault::open(keeper.clone(), masters).await.expect("the keys");
     sqlx::raw_sql("checkpoint").execute(&owner).await.expect("a checkpoint");
     let (begun, mut events) = (Instant::now(), 0);
-    rebuild(&owner, &projector, clock::now, names, |progress| events = progress.position)
+    rebuild(&owner, &projector, &vault, clock::now, names, |progress| events = progress.position)
         .await
         .expect("rebuilt");
     let took = begun.elapsed();
     owner.close().await;
     projector.close().await;
+    keeper.close().await;
     (events, took)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::TenantTx;
 pub use fold::AuditLog;
 
-/// One entry per event.
+/// One entry per event. What speaks of somebody is sealed in it, as in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub workspace_id: Uuid,
@@ -25,8 +25,11 @@ pub struct Entry {
     /// `{field: {from, to}}`
     pub changes: Value,
     pub reason: Option<String>,
-    pub ip: Option<String>,
-    pub user_agent: Option<String>,
+    /// The stream of the event, for which what is sealed in the entry was sealed.
+    pub aggregate_type: Option<String>,
+    pub aggregate_id: Option<String>,
+    /// From where the request came, sealed.
+    pub origin: Option<String>,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
@@ -59,7 +62,7 @@ pub async fn list(
     sqlx::query_as!(
         Entry,
         "select workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action, target_type, target_id,
-                changes, reason, ip, user_agent, request_id, correlation_id, causation_id
+                changes, reason, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id
          from audit_log
          where workspace_id = $1 and ($2::bigint is null or workspace_seq < $2)
            and ($3::text is null or actor_id = $3) and ($4::text is null or action = $4)

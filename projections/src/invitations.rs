@@ -13,6 +13,7 @@ pub use fold::Invitations;
 pub struct Invitation {
     pub workspace_id: Uuid,
     pub invitation_id: Uuid,
+    /// Sealed, as in the log.
     pub email: String,
     pub role: String,
     /// pending, accepted, declined, revoked, or expired: pending for too long.
@@ -61,8 +62,8 @@ pub async fn find(
 pub struct Filter<'a> {
     /// pending, accepted, declined, revoked or expired.
     pub status: Option<&'a str>,
-    /// The whole address, folded as `Email` folds it.
-    pub email: Option<&'a str>,
+    /// Only these.
+    pub among: Option<&'a [Uuid]>,
 }
 
 /// Newest first, after the invitation named by (`created_at`, `invitation_id`).
@@ -75,13 +76,13 @@ pub async fn list(
 ) -> Result<Vec<Invitation>, sqlx::Error> {
     let (created_at, id) = after.unzip();
     invitations!(
-        r#"where ($3::text is null or "status!" = $3) and ($4::text is null or email = $4)
+        r#"where ($3::text is null or "status!" = $3) and ($4::uuid[] is null or invitation_id = any($4))
              and ($5::timestamptz is null or (created_at, invitation_id) < ($5, $6::uuid))
            order by created_at desc, invitation_id desc limit $7"#,
         tx,
         now,
         filter.status,
-        filter.email,
+        filter.among,
         created_at,
         id,
         limit

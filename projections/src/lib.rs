@@ -29,5 +29,5 @@ pub mod users;
 pub mod workspaces;
 
 pub use projection::{ALL, Projection, Registered};
-pub use recorded::{Event, Logged, Metadata, Recorded, Undecodable};
+pub use recorded::{Event, Logged, Metadata, Opened, Recorded, Undecodable};
 pub use tenant_tx::TenantTx;

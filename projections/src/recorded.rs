@@ -1,7 +1,8 @@
-//! An event as it stands in the log: the row as text, and the same decoded.
+//! An event of the log: the row as text, with what is sealed in it opened, and decoded.
 
 use cqrs_es::Aggregate;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tenure_aggregates::api_key::ApiKeyEvent;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
@@ -13,7 +14,7 @@ use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
     ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
-    adapter,
+    upcast,
 };
 use uuid::Uuid;
 
@@ -44,7 +45,22 @@ pub struct Recorded {
     pub aggregate_id: String,
     pub recorded_at: Time,
     pub metadata: Metadata,
+    /// With what was sealed in it opened, where whoever decoded it had the keys.
     pub event: Event,
+    /// As it is stored, where that differs.
+    stored: Option<Box<Event>>,
+}
+
+/// A row of the log with what is sealed in it opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub logged: Logged,
+    /// The event with its sealed fields opened, in its current shape; nothing if that is what is stored.
+    pub payload: Option<Value>,
+    /// Why it could not be opened, though its key is there.
+    pub broken: Option<String>,
+    pub ip: Option<String>,
+    pub user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +98,13 @@ pub struct Metadata {
     pub correlation_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
+    /// The fields of the event that are sealed, with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
+    /// From where the request came, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Stored in clear by versions before there were keys; else what the origin says, once opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,14 +141,13 @@ pub struct Undecodable {
 }
 
 impl Logged {
+    /// The event as it is stored: sealed texts stand in it sealed.
     pub fn decode(self) -> Result<Recorded, Undecodable> {
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
-        // Where an older shape is turned into the current one, once there are two.
-        if self.event_version != adapter::VERSION {
-            return Err(undecodable(format!("{} of version {}", self.event_type, self.event_version)));
-        }
-        let event = Event::decode(&self.aggregate_type, &self.payload).map_err(undecodable)?;
+        let payload = upcast::upcast_text(&self.event_type, &self.event_version, &self.payload)
+            .map_err(|unknown| undecodable(unknown.to_string()))?;
+        let event = Event::decode(&self.aggregate_type, &payload).map_err(undecodable)?;
         if event.name() != self.event_type {
             return Err(undecodable(format!("a {} in a row of type {}", event.name(), self.event_type)));
         }
@@ -143,11 +165,81 @@ impl Logged {
             recorded_at: self.recorded_at,
             metadata,
             event,
+            stored: None,
         })
     }
 }
 
+impl Opened {
+    pub fn decode(self) -> Result<Recorded, Undecodable> {
+        let (position, workspace_id) = (self.logged.position, WorkspaceId(self.logged.workspace_id));
+        let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
+        let aggregate_type = self.logged.aggregate_type.clone();
+        if let Some(reason) = self.broken {
+            return Err(undecodable(reason));
+        }
+        let mut recorded = self.logged.decode()?;
+        if self.ip.is_some() || self.user_agent.is_some() {
+            (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
+        }
+        if let Some(payload) = self.payload {
+            let opened = Event::from_json(&aggregate_type, payload).map_err(undecodable)?;
+            recorded.stored = Some(Box::new(std::mem::replace(&mut recorded.event, opened)));
+        }
+        Ok(recorded)
+    }
+
+    /// In the current shape. What is of a version this program does not know stays as it is; decoding refuses it.
+    #[must_use]
+    pub fn upcast(mut self) -> Self {
+        let (event_type, version) = (&self.logged.event_type, &self.logged.event_version);
+        if upcast::is_current(event_type, version) || !upcast::knows(event_type, version) {
+            return self;
+        }
+        let payload = self.payload.take().or_else(|| serde_json::from_str(&self.logged.payload).ok());
+        self.payload = payload.and_then(|payload| upcast::upcast(event_type, version, payload).ok());
+        self
+    }
+
+    /// The version of the shape that [`Self::data`] has.
+    pub fn version(&self) -> String {
+        let (event_type, version) = (&self.logged.event_type, &self.logged.event_version);
+        if upcast::knows(event_type, version) {
+            upcast::current(event_type).to_string()
+        } else {
+            version.clone()
+        }
+    }
+
+    /// The event as JSON, opened and in its current shape.
+    pub fn data(&self) -> String {
+        self.payload.as_ref().map_or_else(|| self.logged.payload.clone(), Value::to_string)
+    }
+}
+
+impl Recorded {
+    /// The event as it is stored: what must outlive an erasure is built from this.
+    pub fn stored(&self) -> &Event {
+        self.stored.as_deref().unwrap_or(&self.event)
+    }
+}
+
 impl Event {
+    fn from_json(aggregate_type: &str, payload: Value) -> Result<Self, String> {
+        let event = match aggregate_type {
+            User::TYPE => serde_json::from_value(payload).map(Self::User),
+            Workspace::TYPE => serde_json::from_value(payload).map(Self::Workspace),
+            Membership::TYPE => serde_json::from_value(payload).map(Self::Membership),
+            Invitation::TYPE => serde_json::from_value(payload).map(Self::Invitation),
+            Session::TYPE => serde_json::from_value(payload).map(Self::Session),
+            ApiKey::TYPE => serde_json::from_value(payload).map(Self::ApiKey),
+            Catalogue::TYPE => serde_json::from_value(payload).map(Self::Catalogue),
+            Claim::TYPE => serde_json::from_value(payload).map(Self::Claim),
+            other => return Err(format!("unknown aggregate type {other}")),
+        };
+        event.map_err(|error| error.to_string())
+    }
+
     fn decode(aggregate_type: &str, payload: &str) -> Result<Self, String> {
         let event = match aggregate_type {
             User::TYPE => serde_json::from_str(payload).map(Self::User),

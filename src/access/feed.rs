@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, PgPool};
+use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
     ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, UserId, Workspace, WorkspaceId,
@@ -21,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Access;
 use super::load::{NotLoaded, load};
 use crate::projector::{listen, reader};
-use crate::store::StoreError;
-use crate::store::loader::Loader;
+use crate::store::{Store, StoreError};
 
 /// How often it looks where the log ends when nobody says anything.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ pub struct Feed {
     access: Arc<Access>,
     /// Of the projector's role: reads the log and the read models of all workspaces.
     pool: PgPool,
-    loader: Loader,
+    store: Store,
 }
 
 /// Why the index cannot be kept up.
@@ -70,10 +70,10 @@ impl Feed {
     pub fn spawn(
         access: Arc<Access>,
         pool: PgPool,
-        loader: Loader,
+        store: Store,
         stopping: CancellationToken,
     ) -> JoinHandle<()> {
-        let feed = Self { access, pool, loader };
+        let feed = Self { access, pool, store };
         tokio::spawn(async move {
             let heard = Notify::new();
             tokio::select! {
@@ -110,7 +110,7 @@ impl Feed {
             Err(error) => return error,
         };
         if !self.access.is_loaded()
-            && let Err(error) = load(&mut connection, &self.access, &self.loader).await
+            && let Err(error) = load(&mut connection, &self.access, self.store.loader()).await
         {
             let never = matches!(error, Error::NotLoaded(NotLoaded::OtherVersion(_)));
             self.access.settled.send_if_modified(|settled| never && !std::mem::replace(settled, true));
@@ -162,6 +162,9 @@ impl Feed {
 
     async fn apply(&self, recorded: &Recorded) -> Result<(), Error> {
         let (workspace, sequence) = (recorded.workspace_id, recorded.sequence);
+        if forgets(&recorded.event) {
+            self.store.forget();
+        }
         let id = || recorded.aggregate_id.parse().unwrap_or_default();
         let stale = match &recorded.event {
             Event::Membership(event) => {
@@ -199,19 +202,20 @@ impl Feed {
         let index = &self.access.index;
         match stale {
             Stale::Workspace => {
-                let loaded = within(self.loader.load::<Workspace>(&workspace.to_string())).await?;
+                let loaded = within(self.store.loader().load::<Workspace>(&workspace.to_string())).await?;
                 index.put_workspace(workspace, loaded.sequence, &loaded.state);
             }
             Stale::Membership(id) => {
-                let loaded = within(self.loader.load::<Membership>(&id.to_string())).await?;
+                let loaded = within(self.store.loader().load::<Membership>(&id.to_string())).await?;
                 index.put_membership(*id, loaded.sequence, &loaded.state);
             }
             Stale::Catalogue => {
-                let loaded = within(self.loader.load::<Catalogue>(&Catalogue::home().to_string())).await?;
+                let loaded =
+                    within(self.store.loader().load::<Catalogue>(&Catalogue::home().to_string())).await?;
                 index.put_catalogue(loaded.sequence, &loaded.state);
             }
             Stale::ApiKey(id) => {
-                let loaded = within(self.loader.load::<ApiKey>(&id.to_string())).await?;
+                let loaded = within(self.store.loader().load::<ApiKey>(&id.to_string())).await?;
                 self.access.put_api_key(*id, workspace, loaded.sequence, loaded.state);
             }
         }
@@ -224,6 +228,14 @@ impl Feed {
         metrics::gauge!("tenure_access_age_seconds").set(age);
         metrics::gauge!("tenure_access_memberships").set(self.access.index.memberships() as f64);
     }
+}
+
+/// Whether keys were destroyed with an event.
+fn forgets(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::User(UserEvent::UserErased { .. }) | Event::Workspace(WorkspaceEvent::WorkspaceDeleted { .. })
+    )
 }
 
 /// Whether an event of a workspace changes who may do what there.

@@ -1,6 +1,7 @@
 //! The command line: `tenure serve`, and what an operator needs beside it.
 
 mod database;
+mod master_key;
 mod migrate;
 mod operator_key;
 mod projections;
@@ -32,6 +33,7 @@ Examples:
   tenure serve --database-url postgres://…      run on a PostgreSQL of yours (15 or later)
   tenure operator-key                           show the operator key
   tenure operator-key --rotate                  replace it
+  tenure master-key rotate                      wrap every key in the database with a new master key
   tenure projections                            position, lag and parked workspaces of every read model
   tenure rebuild members                        rebuild a read model beside the live one
 
@@ -47,6 +49,12 @@ Rate limits are requests per minute with one credential / from one address (IPv6
 routes of a class: token (120/1200), code (60/600), invitation (600/6000), session (240/2400).
 `off` turns all off. Every process counts by itself. Behind a proxy, name its network: otherwise
 all its clients have one address, the proxy's.";
+
+const MASTER_KEY: &str = "\
+Examples:
+  tenure master-key status
+  tenure master-key rotate
+  tenure master-key retire";
 
 #[derive(Debug, Args)]
 struct Common {
@@ -79,6 +87,12 @@ enum Command {
         /// Make a new key; the old one is dead within a second
         #[arg(long)]
         rotate: bool,
+    },
+    /// Show, rotate or retire the master keys, which wrap the keys in the database
+    #[command(after_help = MASTER_KEY)]
+    MasterKey {
+        #[command(subcommand)]
+        task: master_key::Task,
     },
     /// Show position, lag and parked workspaces of every read model
     #[command(after_help = "Examples:\n  tenure projections\n  tenure projections --retry-parked")]
@@ -126,6 +140,7 @@ async fn dispatch(command: Command, settings: Settings) -> anyhow::Result<()> {
         Command::Serve { .. } => serve::run(settings).await,
         Command::Migrate => migrate::run(settings).await,
         Command::OperatorKey { rotate } => operator_key::run(&settings, rotate),
+        Command::MasterKey { task } => master_key::run(settings, task).await,
         Command::Projections { retry_parked } => projections::run(settings, retry_parked).await,
         Command::Rebuild { names, all } => rebuild::run(settings, names, all).await,
     }

@@ -5,6 +5,7 @@ use tenure_aggregates::WorkspaceId;
 
 use super::database::Database;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::projector::{parked, retry_parked, status};
 
@@ -12,12 +13,18 @@ pub(super) async fn run(settings: Settings, retry: bool) -> anyhow::Result<()> {
     super::log_to_stderr(&settings)?;
     let database = Database::open(&settings, true).await?;
     let projector = pool(&database.options, Role::Projector, 2);
+    let keeper = pool(&database.options, Role::Keeper, 2);
     let outcome = async {
         migrate(&database.options).await?;
-        if retry { retry_all(&projector).await } else { show(&projector).await }
+        if !retry {
+            return show(&projector).await;
+        }
+        let vault = Vault::open(keeper.clone(), settings.master_keys()?).await?.0;
+        retry_all(&projector, &vault).await
     };
     let outcome = outcome.await;
     projector.close().await;
+    keeper.close().await;
     database.close().await;
     outcome
 }
@@ -51,7 +58,7 @@ async fn show(projector: &PgPool) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stdout, reason = "this is what the command is for")]
-async fn retry_all(projector: &PgPool) -> anyhow::Result<()> {
+async fn retry_all(projector: &PgPool, vault: &Vault) -> anyhow::Result<()> {
     let waiting = parked(projector).await?;
     if waiting.is_empty() {
         println!("Nothing is parked.");
@@ -59,7 +66,7 @@ async fn retry_all(projector: &PgPool) -> anyhow::Result<()> {
     let mut failed = 0;
     for stopped in &waiting {
         let (name, workspace) = (&stopped.name, stopped.workspace_id);
-        match retry_parked(projector, name, WorkspaceId(workspace)).await {
+        match retry_parked(projector, vault, name, WorkspaceId(workspace)).await {
             Ok(applied) => println!("{name} of workspace {workspace}: {applied} events applied."),
             // One that is still ill keeps no other from going on.
             Err(error) => {

@@ -11,6 +11,7 @@ use tenure_projections::projection::{ALL, named};
 use super::database::Database;
 use crate::clock;
 use crate::config::Settings;
+use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::projector::{Progress, rebuild};
 
@@ -28,16 +29,19 @@ pub(super) async fn run(settings: Settings, names: Vec<String>, all: bool) -> an
     let database = Database::open(&settings, true).await?;
     let owner = PgPoolOptions::new().max_connections(1).connect_lazy_with(database.options.clone());
     let projector = pool(&database.options, Role::Projector, 2);
+    let keeper = pool(&database.options, Role::Keeper, 2);
     let outcome = async {
         migrate(&database.options).await?;
+        let vault = Vault::open(keeper.clone(), settings.master_keys()?).await?.0;
         let mut shown = Shown::new();
-        rebuild(&owner, &projector, clock::now, &names, |progress| shown.at(progress)).await?;
+        rebuild(&owner, &projector, &vault, clock::now, &names, |progress| shown.at(progress)).await?;
         shown.done(&names);
         Ok(())
     };
     let outcome = outcome.await;
     owner.close().await;
     projector.close().await;
+    keeper.close().await;
     database.close().await;
     outcome
 }

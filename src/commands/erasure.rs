@@ -2,17 +2,23 @@
 //!
 //! The first step keeps the user from joining, creating or being given anything, so that the list of what they have,
 //! once the read models have come to that position, is complete. It is withdrawn if something stands in the way.
+//!
+//! With the last step the user's key goes, and those of all invitations to an address that was theirs: the history
+//! stays as it was written, and nobody can read in it who they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
+use tenure_aggregates::invitation::{self, InvitationCommand};
 use tenure_aggregates::membership::MembershipCommand;
 use tenure_aggregates::session::{Ending, SessionCommand};
 use tenure_aggregates::user::{self, UserCommand};
+use tenure_aggregates::values::Email;
 use tenure_aggregates::workspace::{Kind, WorkspaceCommand};
 use tenure_aggregates::{
-    Membership, MembershipId, Session, SessionId, User, UserId, Workspace, WorkspaceId, membership, workspace,
+    Invitation, Membership, MembershipId, Session, SessionId, User, UserId, Workspace, WorkspaceId,
+    membership, workspace,
 };
 use tenure_projections::members::find;
 use tenure_projections::sessions;
@@ -21,6 +27,7 @@ use tenure_projections::users::{SwitcherRow, workspaces_of};
 use super::Precondition;
 use super::members::change;
 use super::workspaces::{end, transfer};
+use crate::data_keys::AddressedInvitation;
 use crate::reads::Reads;
 use crate::resources::Answer;
 use crate::store::idempotency::RequestKey;
@@ -67,7 +74,9 @@ impl EraseUser {
             let rows = self.memberships(Some(started.committed.position)).await?;
             self.check(&rows)?;
             let sessions = self.sessions(started.committed.position).await?;
-            let finish = Finish { user_id: self.user_id.clone(), rows, sessions, owned: self.owned.clone() };
+            let (addresses, invitations) = self.addressed(store).await?;
+            let (user_id, owned) = (self.user_id.clone(), self.owned.clone());
+            let finish = Finish { user_id, rows, sessions, owned, addresses, invitations };
             store.run(&finish, origin.clone(), key, crate::clock::now).await
         };
         match finish.await {
@@ -89,6 +98,17 @@ impl EraseUser {
         let mut tx = self.reads.personal(WorkspaceId::personal(&self.user_id), Some(position)).await?;
         let live = sessions::live(&mut tx, crate::clock::now()).await.map_err(StoreError::from)?;
         Ok(live.into_iter().map(SessionId).collect())
+    }
+
+    /// The addresses that are the user's own, and the invitations sent there.
+    async fn addressed(&self, store: &Store) -> Result<(BTreeSet<Email>, Vec<AddressedInvitation>), Failure> {
+        let home = WorkspaceId::personal(&self.user_id).to_string();
+        let addresses = user::verified_addresses(&store.loader().history::<User>(&home).await?);
+        let mut invitations = Vec::new();
+        for email in &addresses {
+            invitations.extend(store.vault().invitations_to(email).await?);
+        }
+        Ok((addresses, invitations))
     }
 
     /// What would be refused at the end is refused before the beginning, unless it changes meanwhile.
@@ -168,6 +188,8 @@ struct Finish {
     rows: Vec<SwitcherRow>,
     sessions: Vec<SessionId>,
     owned: BTreeMap<WorkspaceId, Fate>,
+    addresses: BTreeSet<Email>,
+    invitations: Vec<AddressedInvitation>,
 }
 
 impl Command for Finish {
@@ -208,9 +230,26 @@ impl Command for Finish {
         if let Ok(details) = personal.living() {
             end(&mut unit, home, details, WorkspaceCommand::EndWithOwner).await?;
         }
+        for sent in &self.invitations {
+            revoke_open(&mut unit, sent).await?;
+        }
+        for email in &self.addresses {
+            unit.destroy_keys_to(email);
+        }
         unit.execute::<User>(home, &home.to_string(), UserCommand::Erase).await?;
+        unit.destroy_keys_of(home);
         unit.commit(Answer::no_content().to_text()?).await
     }
+}
+
+/// An invitation that nobody can accept any more is open no longer.
+async fn revoke_open(unit: &mut UnitOfWork, sent: &AddressedInvitation) -> Result<(), Failure> {
+    let (workspace, id) = (WorkspaceId(sent.workspace), sent.invitation.to_string());
+    if matches!(*unit.load::<Invitation>(workspace, &id).await?, invitation::Invitation::Pending(_)) {
+        let revoke = InvitationCommand::Revoke { now: unit.now() };
+        unit.execute::<Invitation>(workspace, &id, revoke).await?;
+    }
+    Ok(())
 }
 
 /// Users may erase themselves, and the service anybody; to other users there is no such user.

@@ -266,7 +266,7 @@ impl Command for DeleteWorkspace {
     }
 }
 
-/// Ends a workspace and gives back what it claimed.
+/// Ends a workspace, gives back what it claimed and destroys its keys.
 pub async fn end(
     unit: &mut UnitOfWork,
     id: WorkspaceId,
@@ -280,15 +280,18 @@ pub async fn end(
     if let Some(code) = &details.invite_code {
         release(unit, id, &Claim::invite_code(&code.hash)).await?;
     }
+    unit.destroy_keys_of(id);
     Ok(())
 }
 
 async fn take_slug(unit: &mut UnitOfWork, id: WorkspaceId, slug: &Slug) -> Result<(), Failure> {
-    unit.execute::<Claim>(id, &Claim::slug(slug), ClaimCommand::Take { by: id }).await.map(drop)
+    let claim = unit.claim_on(slug);
+    unit.execute::<Claim>(id, &claim, ClaimCommand::Take { by: id }).await.map(drop)
 }
 
 async fn release_slug(unit: &mut UnitOfWork, id: WorkspaceId, slug: &Slug) -> Result<(), Failure> {
-    release(unit, id, &Claim::slug(slug)).await
+    let claim = unit.claim_on(slug);
+    release(unit, id, &claim).await
 }
 
 pub async fn release(unit: &mut UnitOfWork, id: WorkspaceId, claim: &str) -> Result<(), Failure> {

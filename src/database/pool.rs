@@ -15,16 +15,19 @@ pub enum Role {
     Appender,
     /// Reads the log and writes the read models.
     Projector,
+    /// Reads the keys that personal data is sealed with.
+    Keeper,
 }
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::Service, Self::Appender, Self::Projector];
+    pub const ALL: [Self; 4] = [Self::Service, Self::Appender, Self::Projector, Self::Keeper];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Service => "tenure_service",
             Self::Appender => "tenure_appender",
             Self::Projector => "tenure_projector",
+            Self::Keeper => "tenure_keeper",
         }
     }
 }

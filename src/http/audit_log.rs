@@ -21,6 +21,7 @@ use super::base::query::Query;
 use super::checks;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::Look;
+use crate::data_keys::RequestOrigin;
 use crate::store::StoreError;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -71,8 +72,8 @@ pub struct AuditOrigin {
     causation_id: Option<String>,
 }
 
-impl From<Entry> for AuditEntry {
-    fn from(entry: Entry) -> Self {
+impl AuditEntry {
+    fn of(entry: Entry, origin: RequestOrigin) -> Self {
         Self {
             position: entry.position,
             workspace_seq: entry.workspace_seq,
@@ -83,8 +84,8 @@ impl From<Entry> for AuditEntry {
             changes: entry.changes,
             reason: entry.reason,
             origin: AuditOrigin {
-                ip: entry.ip,
-                user_agent: entry.user_agent,
+                ip: origin.ip,
+                user_agent: origin.user_agent,
                 correlation_id: entry.correlation_id.or_else(|| entry.request_id.clone()),
                 request_id: entry.request_id,
                 causation_id: entry.causation_id,
@@ -142,7 +143,10 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     ];
     let scope = Scope::new(format!("/v1/workspaces/{id}/audit-log"), bound);
     let before: Option<i64> = scope.open(&look.app, query.cursor.as_deref())?;
-    let rows = audit_log::list(&mut tx, &filter, before, limit + 1).await.map_err(StoreError::from)?;
-    let response = scope.page(&look.app, rows, limit, |row| row.workspace_seq, AuditEntry::from)?;
+    let mut rows = audit_log::list(&mut tx, &filter, before, limit + 1).await.map_err(StoreError::from)?;
+    let origins = look.app.vault.open_entries(&mut rows).await?;
+    let rows: Vec<_> = rows.into_iter().zip(origins).collect();
+    let item = |(entry, origin)| AuditEntry::of(entry, origin);
+    let response = scope.page(&look.app, rows, limit, |(entry, _)| entry.workspace_seq, item)?;
     Ok(look.fresh(response))
 }

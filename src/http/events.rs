@@ -12,7 +12,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tenure_aggregates::{Permission, WorkspaceId};
-use tenure_projections::recorded::{Logged, Metadata};
+use tenure_projections::recorded::{Metadata, Opened};
 use tenure_projections::{audit_log, history};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -59,7 +59,9 @@ pub struct CloudEvent {
 }
 
 impl CloudEvent {
-    fn of(event: Logged) -> Result<Self, serde_json::Error> {
+    fn of(opened: Opened) -> Result<Self, serde_json::Error> {
+        let (data, version) = (opened.data(), opened.version());
+        let event = opened.logged;
         let metadata: Metadata = serde_json::from_str(&event.metadata)?;
         let actor = match &metadata.actor_id {
             Some(id) => format!("{}:{id}", metadata.actor_type.as_str()),
@@ -71,7 +73,7 @@ impl CloudEvent {
             // An event's place in its workspace never changes, so its id need not be stored.
             id: Uuid::new_v5(&event.workspace_id, &event.workspace_seq.to_be_bytes()),
             source: format!("/workspaces/{}", event.workspace_id),
-            kind: format!("tenure.{action}.v{}", event.event_version),
+            kind: format!("tenure.{action}.v{version}"),
             time: event.recorded_at,
             subject: event.aggregate_id,
             datacontenttype: "application/json",
@@ -82,11 +84,11 @@ impl CloudEvent {
             correlationid: metadata.correlation_id.or(metadata.request_id),
             causationid: metadata.causation_id,
             actor,
-            data: RawValue::from_string(event.payload)?,
+            data: RawValue::from_string(data)?,
         })
     }
 
-    fn line(event: Logged) -> Result<Vec<u8>, serde_json::Error> {
+    fn line(event: Opened) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = serde_json::to_vec(&Self::of(event)?)?;
         line.push(b'\n');
         Ok(line)
@@ -141,7 +143,7 @@ async fn chunk(look: &Look, id: WorkspaceId, after: i64, left: i64) -> Result<(V
     let read = i64::try_from(events.len()).unwrap_or(left);
     let left = if read < left.min(CHUNK) { 0 } else { left - read };
     let mut lines = Vec::new();
-    for event in events {
+    for event in look.app.vault.open_events(events).await? {
         lines.extend(CloudEvent::line(event).map_err(|error| StoreError::Corrupt(error.to_string()))?);
     }
     Ok((lines, last, left))

@@ -162,13 +162,19 @@ struct ListQuery {
 async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) -> Result<Response, Problem> {
     let mut tx = look.workspace(WorkspaceId(id), Permission::MembersInvite).await?;
     let email = query.email.as_deref().and_then(|email| Email::parse(email).ok());
-    let filter = Filter { status: query.status.as_deref(), email: email.as_ref().map(Email::as_str) };
+    // Addresses are sealed: those sent to one are found by its keyed hash.
+    let among = match &email {
+        Some(email) => Some(look.app.vault.invitations_in(WorkspaceId(id), email).await?),
+        None => None,
+    };
+    let filter = Filter { status: query.status.as_deref(), among: among.as_deref() };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let bound = [("status", query.status.clone()), ("email", query.email.clone())];
     let scope = Scope::new(format!("/v1/workspaces/{id}/invitations"), bound);
     let after: Option<(Time, Uuid)> = scope.open(&look.app, query.cursor.as_deref())?;
-    let rows =
+    let mut rows =
         invitations::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
+    look.app.vault.open_invitations(&mut rows).await?;
     let response = scope.page(
         &look.app,
         rows,
@@ -197,7 +203,8 @@ async fn find(
 async fn read(look: &Look, id: WorkspaceId, invitation: InvitationId) -> Result<(i64, Invitation), Problem> {
     let mut tx = look.workspace(id, Permission::MembersInvite).await?;
     let row = invitations::find(&mut tx, invitation, look.now).await.map_err(StoreError::from)?;
-    let row = row.ok_or_else(|| not_found("invitation"))?;
+    let mut row = row.ok_or_else(|| not_found("invitation"))?;
+    look.app.vault.open_invitations(std::slice::from_mut(&mut row)).await?;
     Ok((row.sequence, Invitation::from_row(row)))
 }
 

@@ -46,6 +46,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::data_keys::Vault;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
@@ -62,6 +63,7 @@ use rate_limits::RateLimits;
 #[derive(Debug)]
 pub struct App {
     pub store: Store,
+    pub vault: Vault,
     pub reads: Reads,
     pub access: Arc<Access>,
     pub keys: Keys,

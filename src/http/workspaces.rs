@@ -135,7 +135,7 @@ async fn by_slug(look: Look, _: NoQuery, Path(slug): Path<String>) -> Result<Res
     let nobody = || not_found("workspace");
     let slug = Slug::parse(&slug).map_err(|_| nobody())?;
     // The claim itself says whose the slug is; no read model is behind it.
-    let claim = look.app.store.loader().load::<Claim>(&Claim::slug(&slug)).await?;
+    let claim = look.app.store.loader().load::<Claim>(&Claim::slug(&look.app.vault.slug_hash(&slug))).await?;
     let id = claim.state.holder().ok_or_else(nobody)?;
     let (sequence, body) = read(&look, id).await?;
     Ok(look.resource(sequence, &body))

@@ -1,10 +1,13 @@
 //! What can go wrong between the log and the read models, and which of it is the event's own fault.
 
+use crate::store::StoreError;
 use tenure_projections::Undecodable;
 use uuid::Uuid;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(transparent)]
+    Keys(#[from] StoreError),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error(transparent)]

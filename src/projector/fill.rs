@@ -15,6 +15,7 @@ use super::reader::{self, BATCH, Stretch};
 use super::rebuild::{Progress, lock_building};
 use super::step::{Care, apply};
 use super::turn::BEGIN;
+use crate::data_keys::Vault;
 
 /// How many stretches may lie read and not applied yet.
 const AHEAD: usize = 2;
@@ -24,6 +25,7 @@ const AHEAD: usize = 2;
 /// Dropped, it leaves nothing half-done: its tasks end with it, and their connections close.
 pub(super) async fn fill(
     projector: &PgPool,
+    vault: &Vault,
     clock: Clock,
     projections: &[&'static Registered],
     progress: &mut (impl FnMut(Progress) + Send),
@@ -42,7 +44,7 @@ pub(super) async fn fill(
     }
     drop(told);
     let from = reached.iter().copied().min().unwrap_or_default();
-    tasks.spawn(read(projector.acquire().await?.detach(), from, lanes));
+    tasks.spawn(read(projector.acquire().await?.detach(), vault.clone(), from, lanes));
     while let Some((at, now)) = tells.recv().await {
         reached[at] = now.position;
         let position = reached.iter().copied().min().unwrap_or_default();
@@ -70,11 +72,12 @@ async fn position(conn: &mut PgConnection, projection: &Registered) -> Result<i6
 /// The log never changes, so it may be read ahead, outside of the transactions that apply it.
 async fn read(
     mut conn: PgConnection,
+    vault: Vault,
     mut from: i64,
     lanes: Vec<mpsc::Sender<Arc<Stretch>>>,
 ) -> Result<(), Error> {
     loop {
-        let stretch = Arc::new(reader::read(&mut conn, from).await?);
+        let stretch = Arc::new(reader::read(&mut conn, &vault, from).await?);
         let last = stretch.end - from < BATCH;
         from = stretch.end;
         for lane in &lanes {

@@ -31,6 +31,7 @@ use tenure_aggregates::Time;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::data_keys::Vault;
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
 pub use parking::{Parked, Waiting, parked, retry_parked};
@@ -52,6 +53,7 @@ const WEARY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Projector {
     pool: PgPool,
+    vault: Vault,
     clock: Clock,
     appended: watch::Receiver<i64>,
     shutdown: watch::Receiver<bool>,
@@ -96,13 +98,14 @@ impl Projector {
     /// the listener's. `appended` is the last position this process appended; `shutdown` turns true once.
     pub fn spawn(
         pool: PgPool,
+        vault: Vault,
         clock: Clock,
         appended: watch::Receiver<i64>,
         shutdown: watch::Receiver<bool>,
     ) -> Handle {
         let (applied, applied_seen) = watch::channel(0);
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
-        let projector = Self { pool, clock, appended, shutdown, applied, snapshot, created: false };
+        let projector = Self { pool, vault, clock, appended, shutdown, applied, snapshot, created: false };
         let task = tokio::spawn(projector.run());
         Handle { applied: applied_seen, snapshot: snapshot_seen, task }
     }

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::{Connection, PgConnection, PgPool};
 use tenure_aggregates::{Time, WorkspaceId};
 use tenure_projections::projection::named;
-use tenure_projections::{Recorded, Undecodable};
+use tenure_projections::{Opened, Recorded, Undecodable};
 use uuid::Uuid;
 
 use super::checkpoint::{Lane, State, lock, wait_for_live};
 use super::error::{Error, poison};
 use super::reader;
+use crate::data_keys::Vault;
 
 impl Lane {
     /// Of a stretch, what this lane has yet to apply: no earlier events, and none of a workspace that waits.
@@ -171,7 +172,12 @@ pub async fn parked(projector: &PgPool) -> Result<Vec<Parked>, sqlx::Error> {
 
 /// After a fix: applies what the workspace missed, in order, in one transaction, and lets it go on with the others.
 /// Answers how many events that were. If it fails again, nothing has changed.
-pub async fn retry_parked(projector: &PgPool, name: &str, workspace: WorkspaceId) -> Result<u64, Error> {
+pub async fn retry_parked(
+    projector: &PgPool,
+    vault: &Vault,
+    name: &str,
+    workspace: WorkspaceId,
+) -> Result<u64, Error> {
     let projection = named(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
     let workspace: Uuid = workspace.into();
     let mut tx = projector.begin().await?;
@@ -186,8 +192,8 @@ pub async fn retry_parked(projector: &PgPool, name: &str, workspace: WorkspaceId
         let rows = reader::of_workspace(&mut tx, workspace, after_seq, (from, to)).await?;
         let Some(last) = rows.last() else { break };
         after_seq = last.workspace_seq;
-        let events =
-            rows.into_iter().map(tenure_projections::Logged::decode).collect::<Result<Vec<_>, _>>()?;
+        let opened = vault.open_events(rows).await?;
+        let events = opened.into_iter().map(Opened::decode).collect::<Result<Vec<_>, _>>()?;
         projection.apply(&mut tx, &events).await?;
         count += events.len() as u64;
     }

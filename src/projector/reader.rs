@@ -4,6 +4,9 @@ use sqlx::PgConnection;
 use tenure_projections::{Logged, Recorded, Undecodable};
 use uuid::Uuid;
 
+use super::error::Error;
+use crate::data_keys::Vault;
+
 /// How many events one transaction takes at most.
 pub const BATCH: i64 = 5_000;
 
@@ -31,10 +34,17 @@ pub(crate) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(conn).await
 }
 
-pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch, sqlx::Error> {
+/// The next events, with what is sealed in them opened.
+pub(super) async fn read(conn: &mut PgConnection, vault: &Vault, after: i64) -> Result<Stretch, Error> {
     // Before the events, so that all up to here must be seen.
     let head = head(&mut *conn).await?;
-    let mut stretch = Stretch { head, ..range(&mut *conn, after, after + BATCH).await? };
+    let (rows, hole) = contiguous(rows(&mut *conn, after, after + BATCH).await?, after);
+    let mut stretch = Stretch::after(after);
+    (stretch.head, stretch.hole) = (head, hole);
+    for opened in vault.open_events(rows).await? {
+        let position = opened.logged.position;
+        stretch.take(position, opened.decode());
+    }
     if stretch.end == after && stretch.hole.is_none() && head > after {
         let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
             .fetch_one(conn)
@@ -47,9 +57,44 @@ pub(super) async fn read(conn: &mut PgConnection, after: i64) -> Result<Stretch,
     Ok(stretch)
 }
 
-/// The events after a position, up to another at most, as far as there is no hole; the head is not looked at.
+/// The events after a position, up to another at most, as far as there is no hole; the head is not looked at. What is
+/// sealed in them stays so.
 pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Result<Stretch, sqlx::Error> {
-    let rows = sqlx::query_as!(
+    let (rows, hole) = contiguous(rows(conn, after, to).await?, after);
+    let mut stretch = Stretch::after(after);
+    stretch.hole = hole;
+    for row in rows {
+        stretch.take(row.position, row.decode());
+    }
+    Ok(stretch)
+}
+
+impl Stretch {
+    fn after(position: i64) -> Self {
+        Self { events: vec![], undecodable: vec![], end: position, head: position, hole: None }
+    }
+
+    fn take(&mut self, position: i64, decoded: Result<Recorded, Undecodable>) {
+        self.end = position;
+        match decoded {
+            Ok(event) => self.events.push(event),
+            Err(undecodable) => self.undecodable.push(undecodable),
+        }
+    }
+}
+
+/// The rows before the first hole, and that hole.
+fn contiguous(mut rows: Vec<Logged>, after: i64) -> (Vec<Logged>, Option<Hole>) {
+    let in_order = rows.iter().zip(after + 1..).take_while(|(row, position)| row.position == *position);
+    let (end, whole) = (after, in_order.count());
+    let end = rows[..whole].last().map_or(end, |row| row.position);
+    let hole = rows.get(whole).map(|row| Hole { after: end, next: Some(row.position) });
+    rows.truncate(whole);
+    (rows, hole)
+}
+
+async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result<Vec<Logged>, sqlx::Error> {
+    sqlx::query_as!(
         Logged,
         r#"select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                   event_version, payload::text as "payload!", metadata::text as "metadata!", recorded_at
@@ -57,27 +102,8 @@ pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Resul
         after,
         to
     )
-    .fetch_all(&mut *conn)
-    .await?;
-    let mut stretch = Stretch {
-        events: Vec::with_capacity(rows.len()),
-        undecodable: vec![],
-        end: after,
-        head: after,
-        hole: None,
-    };
-    for row in rows {
-        if row.position != stretch.end + 1 {
-            stretch.hole = Some(Hole { after: stretch.end, next: Some(row.position) });
-            break;
-        }
-        stretch.end = row.position;
-        match row.decode() {
-            Ok(event) => stretch.events.push(event),
-            Err(undecodable) => stretch.undecodable.push(undecodable),
-        }
-    }
-    Ok(stretch)
+    .fetch_all(conn)
+    .await
 }
 
 /// A workspace's events within a range of positions, after a `workspace_seq`, at most [`BATCH`].

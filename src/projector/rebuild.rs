@@ -17,6 +17,7 @@ use super::checkpoint::{Lane, State, create_missing, lock, wait_for_live};
 use super::error::Error;
 use super::fill::fill;
 use super::step::{Care, step};
+use crate::data_keys::Vault;
 
 /// How far a rebuild is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ const SWAP_BATCHES: u32 = 4;
 pub async fn rebuild(
     owner: &PgPool,
     projector: &PgPool,
+    vault: &Vault,
     clock: Clock,
     names: &[&str],
     mut progress: impl FnMut(Progress) + Send,
@@ -57,11 +59,11 @@ pub async fn rebuild(
     }
     tx.commit().await?;
     for _ in 0..SWAP_ATTEMPTS {
-        fill(projector, clock, &projections, &mut progress).await?;
+        fill(projector, vault, clock, &projections, &mut progress).await?;
         for projection in &projections {
             finish(&mut owner, projection).await?;
         }
-        match swap(&mut owner, clock, &projections).await {
+        match swap(&mut owner, vault, clock, &projections).await {
             Ok(Some(last)) => {
                 progress(last);
                 return Ok(());
@@ -85,6 +87,7 @@ pub(super) async fn lock_building(
 /// Applies the rest under the live checkpoints' lock and swaps; none if the rest was too long.
 async fn swap(
     owner: &mut PgConnection,
+    vault: &Vault,
     clock: Clock,
     projections: &[&'static Registered],
 ) -> Result<Option<Progress>, Error> {
@@ -101,7 +104,7 @@ async fn swap(
     let mut lanes = lock_building(&mut tx, projections).await?;
     let mut done = None;
     for _ in 0..SWAP_BATCHES {
-        let last = step(&mut tx, &mut lanes, Care::AroundPoison, clock()).await?;
+        let last = step(&mut tx, vault, &mut lanes, Care::AroundPoison, clock()).await?;
         done = Some(Progress { position: last.position, head: last.head });
         if last.events == 0 {
             break;

@@ -6,6 +6,7 @@ use tenure_aggregates::Time;
 use super::checkpoint::{Lane, advance};
 use super::error::Error;
 use super::reader::{self, Hole, Stretch};
+use crate::data_keys::Vault;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +28,13 @@ pub(super) enum Care {
 
 pub(super) async fn step(
     conn: &mut PgConnection,
+    vault: &Vault,
     lanes: &mut [Lane],
     care: Care,
     now: Time,
 ) -> Result<Step, Error> {
     let from = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-    let stretch = reader::read(&mut *conn, from).await?;
+    let stretch = reader::read(&mut *conn, vault, from).await?;
     apply(conn, lanes, &stretch, care, now).await
 }
 

@@ -66,7 +66,7 @@ impl Projector {
         let names = ALL.each_ref().map(|projection| projection.name);
         let mut lanes = lock(&mut tx, State::Live, &names).await?;
         let before: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
-        let step = step(&mut tx, &mut lanes, care, (self.clock)()).await?;
+        let step = step(&mut tx, &self.vault, &mut lanes, care, (self.clock)()).await?;
         let after: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
         if step.events > 0 || after > before {
             tx.commit().await?;

@@ -1,7 +1,8 @@
-//! What must stay secret: the master key and what is derived from it, and the operator key.
+//! What must stay secret: the master key, the root key and what is derived from it, and the operator key.
 //!
 //! # Layout
-//! - [`master_key`]: the root of every derived key, a file outside the database
+//! - [`master_key`]: wraps the keys in the database, and is outside of it; [`held_master_keys`]: follows its file
+//! - [`root_key`]: the root of every derived key
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
 //! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
 //! - [`session_key`]: derived per rotation period
@@ -12,20 +13,24 @@
 
 pub mod api_key;
 pub mod cursor;
+pub mod held_master_keys;
 pub mod invitation_token;
 pub mod invite_code;
 mod mac;
 pub mod master_key;
 pub mod operator_key;
 pub mod random;
+pub mod root_key;
 mod secret_file;
 pub mod session_key;
 
 pub use api_key::ApiKeyKey;
 pub use cursor::CursorKey;
+pub use held_master_keys::HeldMasterKeys;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;
-pub use master_key::{Keys, MasterKey, MasterKeyError};
+pub use master_key::{MasterKey, MasterKeyError, MasterKeys};
 pub use operator_key::{OperatorKey, OperatorKeyError, OperatorKeyFile};
+pub use root_key::{IndexKey, Keys, RootKey};
 pub use secret_file::SecretFileError;
 pub use session_key::SessionKeys;

@@ -1,7 +1,7 @@
 //! The keys session tokens are signed with: one Ed25519 pair per rotation period, derived and stored nowhere.
 //!
 //! A period is a number of the calendar (seconds since 1970 divided by the rotation's length), so that all processes
-//! with the same master key sign with the same key at the same time, and know the next one before anybody uses it.
+//! with the same root key sign with the same key at the same time, and know the next one before anybody uses it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -14,7 +14,7 @@ use tenure_aggregates::{Time, UserId};
 
 use crate::config::SessionTimes;
 use crate::resources::Entered;
-use crate::secrets::{MasterKey, SessionKeys};
+use crate::secrets::{RootKey, SessionKeys};
 use crate::store::origin::SessionRef;
 use crate::store::{Store, StoreError};
 use states::SessionStates;
@@ -44,9 +44,9 @@ pub enum SessionRefusal {
 }
 
 impl Sessions {
-    pub fn new(times: &SessionTimes, issuer: String, master: &MasterKey, store: Store) -> Self {
+    pub fn new(times: &SessionTimes, issuer: String, root: &RootKey, store: Store) -> Self {
         Self {
-            keys: SessionKeys::new(master.derive("tenure session key root v1"), times.key_rotation),
+            keys: SessionKeys::new(root.derive("tenure session key root v1"), times.key_rotation),
             states: SessionStates::new(store),
             issuer,
             lifetime: times.lifetime,

@@ -19,6 +19,7 @@ use super::heads::{CachedState, Heads};
 use super::idempotency::RequestKey;
 use super::stream::StreamKey;
 use super::watcher::Watcher;
+use crate::data_keys::{Destruction, NewDataKey, Vault};
 
 /// How many units may wait; one more is turned away at once.
 const QUEUE: usize = 8192;
@@ -40,6 +41,10 @@ pub struct Append {
     pub key: Option<NewKey>,
     /// The states the events lead to, for the next command.
     pub states: Vec<(StreamKey, CachedState)>,
+    /// Keys that begin with these events.
+    pub data_keys: Vec<NewDataKey>,
+    /// Keys that end with them.
+    pub destruction: Destruction,
 }
 
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub struct NewEvent {
     pub metadata: String,
 }
 
-/// An idempotency key to be used up, with the answer it stands for from then on.
+/// An idempotency key to be used up, with the answer it stands for from then on, sealed.
 #[derive(Debug)]
 pub struct NewKey {
     pub request: Arc<RequestKey>,
@@ -96,7 +101,15 @@ impl Append {
             counters: Vec::new(),
             key: None,
             states: Vec::with_capacity(4),
+            data_keys: Vec::new(),
+            destruction: Destruction::default(),
         }
+    }
+
+    /// Whether this key is gone with the very unit it would begin with.
+    pub fn destroys(&self, key: &NewDataKey) -> bool {
+        self.destruction.workspaces.contains(&key.owner.workspace().0)
+            || key.address_hash.is_some_and(|hash| self.destruction.addresses.contains(&hash))
     }
 
     pub fn read(&self, key: &StreamKey) -> Option<i64> {
@@ -139,6 +152,7 @@ impl Appender {
     pub(super) async fn spawn(
         options: PgConnectOptions,
         heads: Arc<Heads>,
+        vault: Vault,
         watcher: Arc<dyn Watcher>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -158,7 +172,7 @@ impl Appender {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(()));
-                Writer { queue, connection, heads, watcher, closing: token }.run().await;
+                Writer { queue, connection, heads, vault, watcher, closing: token }.run().await;
             });
             drop(alive);
         });
@@ -203,6 +217,7 @@ struct Writer {
     queue: mpsc::Receiver<Job>,
     connection: Connection,
     heads: Arc<Heads>,
+    vault: Vault,
     watcher: Arc<dyn Watcher>,
     closing: CancellationToken,
 }
@@ -265,7 +280,7 @@ impl Writer {
                 #[allow(clippy::cast_precision_loss, reason = "a batch is small")]
                 metrics::histogram!("tenure_append_batch_events").record(plan.events as f64);
                 self.connection.moved(&plan);
-                plan.settle(&self.heads, &*self.watcher)
+                plan.settle(&self.heads, &self.vault, &*self.watcher)
             }
             Sent::Raced => {
                 metrics::counter!("tenure_append_races_total").increment(1);

@@ -13,6 +13,7 @@ use super::idempotency::KeyScope;
 use super::stream::StreamKey;
 use super::unit_of_work::restamp;
 use super::watcher::Watcher;
+use crate::data_keys::Vault;
 
 /// Why a unit is not in the batch.
 #[derive(Debug)]
@@ -37,8 +38,10 @@ pub(super) struct Plan {
     pub events: i64,
     pub recorded_at: Time,
     pub workspaces: HashMap<Uuid, WorkspaceHead>,
+    /// Whether keys end with the one unit accepted.
+    pub destroys: bool,
     rejected: Vec<(Job, Verdict)>,
-    /// Units with a key that an earlier unit of the batch uses: they wait for that one's outcome.
+    /// Units that must wait for the outcome of an earlier one: it uses the same key, or must go alone.
     later: Vec<Job>,
 }
 
@@ -67,10 +70,17 @@ impl Plan {
             events: 0,
             recorded_at: last_recorded,
             workspaces: HashMap::new(),
+            destroys: false,
             rejected: Vec::new(),
             later: Vec::new(),
         };
         for job in jobs {
+            // What is destroyed must have been written before: such a unit goes alone.
+            let destroys = !job.append.destruction.is_empty();
+            if plan.destroys || destroys && !plan.accepted.is_empty() {
+                plan.later.push(job);
+                continue;
+            }
             if let Some(key) = &job.append.key
                 && overlay.keys.contains(&key.request.scope)
             {
@@ -81,6 +91,7 @@ impl Plan {
                 Err(verdict) => plan.rejected.push((job, verdict)),
                 Ok(workspace_seqs) => {
                     let offset = plan.events;
+                    plan.destroys = destroys;
                     plan.events += job.append.length();
                     // Time never runs backwards in the log.
                     plan.recorded_at = plan.recorded_at.max(job.append.now);
@@ -102,10 +113,17 @@ impl Plan {
 
     /// The batch is in the log: remembers it, tells the watcher and answers everybody. Returns who has to be planned
     /// again.
-    pub(super) fn settle(self, heads: &Heads, watcher: &dyn Watcher) -> Vec<Job> {
+    pub(super) fn settle(self, heads: &Heads, vault: &Vault, watcher: &dyn Watcher) -> Vec<Job> {
         for unit in &self.accepted {
             let (after, append) = (self.base + unit.offset, &unit.job.append);
             watcher.committed(after, after + append.length(), &append.states);
+            for key in append.data_keys.iter().filter(|key| !append.destroys(key)) {
+                vault.stored(key);
+            }
+        }
+        if self.destroys {
+            vault.forget();
+            heads.forget_states();
         }
         let mut replies = Vec::with_capacity(self.accepted.len());
         let mut inner = heads.lock();
@@ -177,7 +195,7 @@ impl Plan {
 }
 
 impl Accepted {
-    /// Lets payloads and the kept answer carry the instant that the log records.
+    /// Lets payloads carry the instant that the log records. The kept answer gets it when it is asked for.
     fn restamp(&mut self) {
         let (decided, recorded) = (self.job.append.now, self.recorded_at);
         if decided == recorded {
@@ -185,9 +203,6 @@ impl Accepted {
         }
         for event in &mut self.job.append.events {
             event.payload = restamp(std::mem::take(&mut event.payload), decided, recorded);
-        }
-        if let Some(key) = &mut self.job.append.key {
-            key.answer = restamp(std::mem::take(&mut key.answer), decided, recorded);
         }
     }
 }

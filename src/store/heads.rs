@@ -163,6 +163,11 @@ impl Heads {
         self.known.send_if_modified(|known| std::mem::replace(known, position.max(*known)) < position);
     }
 
+    /// Forgets what was made of the streams, as it may hold what was erased.
+    pub fn forget_states(&self) {
+        self.lock().states.clear();
+    }
+
     /// Forgets everything: from `position` on, what is appended will be remembered again.
     pub(super) fn restart(&self, position: i64) {
         let mut inner = self.lock();

@@ -4,6 +4,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::unit_of_work::restamp;
+use crate::data_keys::AnswerKey;
 
 /// Where and whose a key is: a workspace (nil when the path names none), a principal, the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,16 +32,25 @@ pub struct KeptAnswer {
 }
 
 /// The answer kept for a key, if the key has been used.
-pub async fn find(pool: &PgPool, scope: &KeyScope) -> Result<Option<KeptAnswer>, StoreError> {
+pub async fn find(
+    pool: &PgPool,
+    answers: &AnswerKey,
+    scope: &KeyScope,
+) -> Result<Option<KeptAnswer>, StoreError> {
     let row = sqlx::query!(
-        "select fingerprint, answer, position from idempotency where workspace_id = $1 and principal = $2 and key = $3",
+        "select fingerprint, answer, position, recorded_at from idempotency where workspace_id = $1 and principal = $2 and key = $3",
         scope.workspace,
         scope.principal,
         scope.key
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| KeptAnswer { fingerprint: row.fingerprint, answer: row.answer, position: row.position }))
+    let Some(row) = row else { return Ok(None) };
+    let opened = answers.open(scope, &row.answer);
+    let (decided, answer) =
+        opened.ok_or_else(|| StoreError::Corrupt("a kept answer was not sealed for its key".to_owned()))?;
+    let answer = restamp(answer, decided, row.recorded_at);
+    Ok(Some(KeptAnswer { fingerprint: row.fingerprint, answer, position: row.position }))
 }
 
 /// Forgets keys used before `before`.

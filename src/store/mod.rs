@@ -8,6 +8,7 @@
 //! - [`loader`]: stock `PostgresEventRepository`, wrapped so that no stream of another workspace is taken
 //! - [`idempotency`]: keys of requests and the answers kept for them
 //! - [`watcher`]: who is told of this process's commits before their answers go out
+//! - [`sealing`]: seals what speaks of somebody, under that one's key
 //! - [`origin`]: who caused an event, and through what
 //! - [`retry`]: a command again and again against fresh state, until it is accepted or refused
 
@@ -20,6 +21,7 @@ pub mod idempotency;
 pub mod loader;
 pub mod origin;
 pub mod retry;
+mod sealing;
 mod statement;
 pub mod stream;
 pub mod unit_of_work;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
+use crate::data_keys::Vault;
 use appender::Appender;
 pub use error::{Failure, Refusal, StoreError};
 use heads::Heads;
@@ -46,16 +49,18 @@ pub struct Store {
     pub(crate) loader: Loader,
     pub(crate) pool: PgPool,
     pub(crate) queues: Arc<retry::Queues>,
+    pub(crate) vault: Vault,
 }
 
 impl Store {
     /// Takes the log over with a new epoch and starts the appender. `pool` logs in as the appender's role; `watcher`
-    /// is told of every commit before it is answered.
-    pub async fn open(pool: PgPool, watcher: Arc<dyn Watcher>) -> Result<Self, StoreError> {
+    /// is told of every commit before it is answered; `vault` keeps the keys that events are sealed with.
+    pub async fn open(pool: PgPool, vault: Vault, watcher: Arc<dyn Watcher>) -> Result<Self, StoreError> {
         let heads = Arc::new(Heads::new());
-        let appender =
-            Appender::spawn(pool.connect_options().as_ref().clone(), heads.clone(), watcher).await?;
-        Ok(Self { appender, heads, loader: Loader::new(pool.clone()), pool, queues: Arc::default() })
+        let options = pool.connect_options().as_ref().clone();
+        let appender = Appender::spawn(options, heads.clone(), vault.clone(), watcher).await?;
+        let loader = Loader::new(pool.clone(), vault.clone());
+        Ok(Self { appender, heads, loader, pool, queues: Arc::default(), vault })
     }
 
     /// The last position this process knows to be committed, whoever committed it.
@@ -71,6 +76,17 @@ impl Store {
     /// For reads that need a stream as the log has it.
     pub fn loader(&self) -> &Loader {
         &self.loader
+    }
+
+    /// The keys that events are sealed with.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Another process destroyed keys: nothing opened with them stays here.
+    pub fn forget(&self) {
+        self.vault.forget();
+        self.heads.forget_states();
     }
 
     /// Finishes what was queued, then stops the appender.

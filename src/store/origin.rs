@@ -62,9 +62,18 @@ struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<&'a str>,
+    sealed: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
+    origin: Option<&'a str>,
+}
+
+/// What of an event is sealed.
+#[derive(Debug, Clone, Default)]
+pub struct Sealed {
+    /// Fields of its payload, with commas between them.
+    pub fields: Option<String>,
+    /// From where the request came, sealed.
+    pub origin: Option<String>,
 }
 
 impl Origin {
@@ -107,6 +116,7 @@ impl Origin {
         &self,
         workspace_id: WorkspaceId,
         command: &'static str,
+        sealed: &Sealed,
     ) -> Result<String, serde_json::Error> {
         let (actor_type, actor_id) = match &self.actor {
             Some(Actor::User(user)) => ("user", Some(user.to_string())),
@@ -124,8 +134,8 @@ impl Origin {
             request_id: self.request_id.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
             causation_id: self.causation_id.as_deref(),
-            ip: self.ip.as_deref(),
-            user_agent: self.user_agent.as_deref(),
+            sealed: sealed.fields.as_deref(),
+            origin: sealed.origin.as_deref(),
         })
     }
 }

@@ -124,7 +124,7 @@ impl Store {
 
     /// The answer of an earlier request with this key, if there was one.
     pub async fn kept(&self, request: &RequestKey) -> Result<Option<Done>, Failure> {
-        match idempotency::find(&self.pool, &request.scope).await? {
+        match idempotency::find(&self.pool, self.vault.answers(), &request.scope).await? {
             None => Ok(None),
             Some(_) => self.replay(Some(request)).await.map(Some),
         }
@@ -133,7 +133,7 @@ impl Store {
     async fn replay(&self, key: Option<&RequestKey>) -> Result<Done, Failure> {
         let request =
             key.ok_or_else(|| StoreError::Internal("a key was taken that was not given".to_owned()))?;
-        let kept = idempotency::find(&self.pool, &request.scope).await?;
+        let kept = idempotency::find(&self.pool, self.vault.answers(), &request.scope).await?;
         let kept =
             kept.ok_or_else(|| StoreError::Internal("a key was taken that is not there".to_owned()))?;
         if kept.fingerprint != request.fingerprint {

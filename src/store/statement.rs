@@ -1,14 +1,19 @@
-//! The append: fence, workspace heads and counters, idempotency keys and events in one statement, one round trip.
+//! The append: fence, workspace heads and counters, idempotency keys, data keys and events in one statement, one round
+//! trip.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Plan;
+use crate::data_keys::Owner;
 
 /// No row is inserted when the fence moved or one of the keys is used already. The keys are looked up laterally, so
 /// that a plan made while the table was empty still uses the index when it is not.
-const APPEND: &str = "
+macro_rules! append {
+    ($also:literal) => {
+        concat!(
+            "
 with head as (
     update log_head set position = position + $1, recorded_at = $2
     where id = 1 and position = $3 and epoch = $4 and not exists (
@@ -26,7 +31,15 @@ with head as (
     select k.workspace_id, k.principal, k.key, k.fingerprint, k.answer, head.base + k.n, k.recorded_at
     from unnest($5::uuid[], $6::text[], $7::text[], $12::bytea[], $13::text[], $14::bigint[], $15::timestamptz[])
         k (workspace_id, principal, key, fingerprint, answer, n, recorded_at), head
-)
+), new_data_keys as (
+    insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
+    select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
+           case when k.wrapped is null then k.created_at end
+    from unnest($26::uuid[], $27::uuid[], $28::uuid[], $29::bytea[], $30::bytea[], $31::bytea[], $32::timestamptz[])
+        k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
+)",
+            $also,
+            "
 insert into events (position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                     event_version, payload, metadata, recorded_at)
 select head.base + e.n, e.workspace_id, e.workspace_seq, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type,
@@ -34,14 +47,28 @@ select head.base + e.n, e.workspace_id, e.workspace_seq, e.aggregate_type, e.agg
 from head, unnest($16::uuid[], $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[],
                   $23::text[], $24::text[], $25::timestamptz[]) with ordinality
     e (workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
-       metadata, recorded_at, n)";
+       metadata, recorded_at, n)"
+        )
+    };
+}
+
+const APPEND: &str = append!("");
+
+/// The same, and the keys that end with it. What was sealed with them was written by statements before this one.
+const APPEND_AND_DESTROY: &str = append!(
+    ", destroyed as (
+    update data_keys d set wrapped = null, address_hash = null, destroyed_at = $2 from head
+    where d.destroyed_at is null and (d.workspace_id = any($33::uuid[]) or d.address_hash = any($34::bytea[]))
+)"
+);
 
 /// Sends a batch of at least one event; returns how many events were inserted: all or none.
 pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i64) -> sqlx::Result<u64> {
     let keys = Keys::of(plan);
     let events = Events::of(plan);
     let heads: Vec<_> = plan.workspaces.iter().collect();
-    let done = sqlx::query(APPEND)
+    let data_keys = DataKeys::of(plan);
+    let query = sqlx::query(if plan.destroys { APPEND_AND_DESTROY } else { APPEND })
         .bind(plan.events)
         .bind(plan.recorded_at)
         .bind(plan.base)
@@ -67,9 +94,22 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
         .bind(events.payloads)
         .bind(events.metadata)
         .bind(events.recorded_at)
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+        .bind(data_keys.ids)
+        .bind(data_keys.workspaces)
+        .bind(data_keys.invitations)
+        .bind(data_keys.address_hashes)
+        .bind(data_keys.wrapped)
+        .bind(data_keys.wrapped_by)
+        .bind(data_keys.created_at);
+    let query = match plan.accepted.first() {
+        Some(unit) if plan.destroys => {
+            let destruction = &unit.job.append.destruction;
+            let addresses: Vec<&[u8]> = destruction.addresses.iter().map(<[u8; 32]>::as_slice).collect();
+            query.bind(destruction.workspaces.clone()).bind(addresses)
+        }
+        _ => query,
+    };
+    Ok(query.execute(connection).await?.rows_affected())
 }
 
 /// Keeps the keys of a batch in which nothing changes; returns how many were new.
@@ -117,6 +157,41 @@ impl<'a> Keys<'a> {
             columns.answers.push(&key.answer);
             columns.positions.push(unit.offset + i64::try_from(unit.job.append.events.len()).unwrap_or(0));
             columns.recorded_at.push(unit.recorded_at);
+        }
+        columns
+    }
+}
+
+/// The keys that begin with a batch.
+#[derive(Default)]
+struct DataKeys<'a> {
+    ids: Vec<Uuid>,
+    workspaces: Vec<Uuid>,
+    invitations: Vec<Option<Uuid>>,
+    address_hashes: Vec<Option<&'a [u8]>>,
+    wrapped: Vec<Option<&'a [u8]>>,
+    wrapped_by: Vec<&'a [u8]>,
+    created_at: Vec<DateTime<Utc>>,
+}
+
+impl<'a> DataKeys<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let mut columns = Self::default();
+        for unit in &plan.accepted {
+            for new in &unit.job.append.data_keys {
+                let gone = unit.job.append.destroys(new);
+                columns.ids.push(new.key.id);
+                columns.workspaces.push(new.owner.workspace().0);
+                columns.invitations.push(match new.owner {
+                    Owner::Workspace(_) => None,
+                    Owner::Invitation(_, invitation) => Some(invitation.0),
+                });
+                let hash = new.address_hash.as_ref().map(<[u8; 32]>::as_slice);
+                columns.address_hashes.push(hash.filter(|_| !gone));
+                columns.wrapped.push((!gone).then_some(&*new.wrapped.wrapped));
+                columns.wrapped_by.push(&new.wrapped.wrapped_by);
+                columns.created_at.push(unit.recorded_at);
+            }
         }
         columns
     }

@@ -11,7 +11,8 @@ use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::event::EventName;
-use tenure_aggregates::{Refused, Session, Time, WorkspaceId, session};
+use tenure_aggregates::values::{Email, Slug};
+use tenure_aggregates::{Claim, Refused, Session, Time, WorkspaceId, session};
 
 use super::Store;
 use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
@@ -21,18 +22,21 @@ use super::idempotency::RequestKey;
 use super::loader::Loaded;
 use super::origin::Origin;
 use super::stream::StreamKey;
+use crate::data_keys::{DataKey, Owner, Place};
 
 #[derive(Debug)]
 pub struct UnitOfWork {
-    store: Store,
-    origin: Arc<Origin>,
+    pub(super) store: Store,
+    pub(super) origin: Arc<Origin>,
     key: Option<Arc<RequestKey>>,
     now: Time,
     mode: Mode,
     used_cache: Arc<AtomicBool>,
     /// Streams known to be new.
     begun: Vec<StreamKey>,
-    append: Append,
+    pub(super) append: Append,
+    /// The keys sealed with so far.
+    pub(super) keys: Vec<(Owner, DataKey)>,
 }
 
 /// How one attempt at a command is made.
@@ -72,6 +76,7 @@ impl UnitOfWork {
             used_cache: Arc::default(),
             begun: Vec::new(),
             append,
+            keys: Vec::new(),
         }
     }
 
@@ -155,17 +160,23 @@ impl UnitOfWork {
         let mut sequence = loaded.sequence;
         for event in &events {
             sequence += 1;
+            let place = Place {
+                workspace: workspace.0,
+                aggregate_type: A::TYPE,
+                aggregate_id: id,
+                sequence,
+                field: "",
+            };
+            let (payload, sealed) = self.seal(place, event.name(), event, loaded.sequence == 0).await?;
+            let metadata = self.origin.metadata(workspace, self.mode.command, &sealed);
             self.append.events.push(NewEvent {
                 stream: key.clone(),
                 workspace: workspace.0,
                 sequence,
                 event_type: event.name(),
                 event_version: event.event_version(),
-                payload: to_json(event)?,
-                metadata: self
-                    .origin
-                    .metadata(workspace, self.mode.command)
-                    .map_err(|error| StoreError::Internal(error.to_string()))?,
+                payload,
+                metadata: metadata.map_err(|error| StoreError::Internal(error.to_string()))?,
             });
         }
         let state = Arc::new(state);
@@ -196,6 +207,22 @@ impl UnitOfWork {
         Ok(Counters { seats: head.seats + moved.seats, code_uses })
     }
 
+    /// Destroys, with this unit, every key of a workspace: what its history says of it becomes unreadable.
+    pub fn destroy_keys_of(&mut self, workspace: WorkspaceId) {
+        self.append.destruction.workspaces.push(workspace.0);
+    }
+
+    /// Destroys, with this unit, the keys of every invitation to an address.
+    pub fn destroy_keys_to(&mut self, email: &Email) {
+        let hash = self.store.vault.address_hash(email);
+        self.append.destruction.addresses.push(hash);
+    }
+
+    /// The stream id of the claim on a slug, which does not tell the slug.
+    pub fn claim_on(&self, slug: &Slug) -> String {
+        Claim::slug(&self.store.vault.slug_hash(slug))
+    }
+
     /// Moves the workspace's counters together with the events; the commit is refused where a limit would be passed.
     pub fn move_counters(&mut self, counters: CounterMove) {
         self.append.counters.push(counters);
@@ -224,9 +251,12 @@ impl UnitOfWork {
         {
             return Err(Failure::Moved(event.stream.clone()));
         }
-        self.append.key =
-            self.key.as_ref().map(|key| NewKey { request: key.clone(), answer: answer.clone() });
         let now = self.now;
+        let answers = self.store.vault.answers();
+        self.append.key = self
+            .key
+            .as_ref()
+            .map(|key| NewKey { request: key.clone(), answer: answers.seal(&key.scope, now, &answer) });
         let appended = self.store.appender.append(self.append).await?;
         let answer = restamp(answer, now, appended.recorded_at);
         Ok(Committed { position: appended.position, answer })
@@ -257,10 +287,6 @@ impl UnitOfWork {
         self.store.heads.keep(key, &loaded, self.append.read_at);
         Ok(loaded)
     }
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|error| StoreError::Internal(error.to_string()).into())
 }
 
 /// Puts the instant the log recorded in place of the one the command was decided at, wherever it appears.

@@ -12,15 +12,18 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, Executor, PgPool};
+use tenure::data_keys::Vault;
 use tenure::store::retry::Command;
 use tenure::store::{Committed, Failure, Origin, UnitOfWork};
 use tenure_aggregates::user::UserCommand;
+use tenure_aggregates::workspace::{Kind, WorkspaceEvent};
 use tenure_aggregates::{User, UserId, WorkspaceId};
-use tenure_projections::ALL;
+use tenure_projections::{ALL, Event};
 use uuid::Uuid;
 
 use crate::support::TestService;
 use crate::support::invariants::{caught_up, log_is_whole, read_models_are_the_fold, rows, same};
+use crate::support::log;
 use crate::support::process::{Place, Serving, Stopped};
 use crate::support::service::{Answer, OPERATOR_KEY};
 
@@ -106,18 +109,15 @@ async fn provision_owners(url: &str, key: &str) {
 }
 
 /// Every acknowledged command is there exactly once, where its client was told, and nothing happened twice.
-async fn all_is_there_once(admin: &PgPool, acknowledged: &[Acknowledged]) {
+async fn all_is_there_once(admin: &PgPool, vault: &Vault, acknowledged: &[Acknowledged]) {
     log_is_whole(admin).await;
-    let created: Vec<(String, Uuid)> = sqlx::query_as(
-        "select payload->>'name', workspace_id from events
-         where event_type = 'WorkspaceCreated' and payload->>'kind' = 'team'",
-    )
-    .fetch_all(admin)
-    .await
-    .unwrap();
     let mut by_name: HashMap<String, Vec<Uuid>> = HashMap::new();
-    for (name, workspace) in created {
-        by_name.entry(name).or_default().push(workspace);
+    for recorded in log::events_of(admin, vault).await {
+        if let Event::Workspace(WorkspaceEvent::WorkspaceCreated { kind: Kind::Team, profile, .. }) =
+            recorded.event
+        {
+            by_name.entry(profile.name).or_default().push(recorded.workspace_id.0);
+        }
     }
     for Acknowledged { name, workspace, position, .. } in acknowledged {
         assert_eq!(by_name.get(name), Some(&vec![*workspace]), "{name}");
@@ -132,7 +132,7 @@ async fn all_is_there_once(admin: &PgPool, acknowledged: &[Acknowledged]) {
         assert_eq!(at, (*workspace, *position), "{name} stands where it was said to");
     }
     assert_eq!(by_name.len(), acknowledged.len(), "nobody gave up, so nothing else is there");
-    read_models_are_the_fold(admin).await;
+    read_models_are_the_fold(admin, vault).await;
 }
 
 fn moments(seed: u64, count: usize, millis: std::ops::Range<u64>) -> Vec<Duration> {
@@ -156,7 +156,7 @@ async fn the_service_is_killed_under_load() {
     let acknowledged = load.ends().await;
     assert!(acknowledged.iter().any(|one| !one.failures.is_empty()), "the kills met someone");
     let admin = place.database().await;
-    all_is_there_once(&admin, &acknowledged).await;
+    all_is_there_once(&admin, &place.vault().await, &acknowledged).await;
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn the_service_is_killed_between_append_and_projection() {
     let path = format!("/v1/workspaces/{}", last.workspace);
     let read = serving.request(&key, Method::GET, &path).header("Tenure-Position", last.position);
     assert_eq!(read.send().await.unwrap().status(), StatusCode::OK);
-    all_is_there_once(&place.database().await, &acknowledged).await;
+    all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_killed_rebuild_is_taken_up_again() {
     }
     place.runs(&["rebuild", "--all"]).await.well();
     same(&before, &rows(&admin).await);
-    all_is_there_once(&admin, &acknowledged).await;
+    all_is_there_once(&admin, &place.vault().await, &acknowledged).await;
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn postgresql_is_killed_under_load() {
     let acknowledged = load.ends().await;
     assert!(acknowledged.iter().any(|one| !one.failures.is_empty()), "the kills met someone");
     assert!(acknowledged.iter().all(|one| !one.failures.contains(&0)), "the service always answered");
-    all_is_there_once(&place.database().await, &acknowledged).await;
+    all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }
 
 /// Waits until `/readyz` says so.
@@ -329,7 +329,7 @@ async fn postgresql_cannot_be_reached_for_a_while() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let acknowledged = load.ends().await;
-    all_is_there_once(&place.database().await, &acknowledged).await;
+    all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ async fn postgresql_stands_still_for_a_while() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     drop(stopped);
     let acknowledged = load.ends().await;
-    all_is_there_once(&place.database().await, &acknowledged).await;
+    all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn connections_are_terminated_at_random() {
     }
     let acknowledged = load.ends().await;
     assert!(acknowledged.len() > 20, "{}", acknowledged.len());
-    all_is_there_once(&admin, &acknowledged).await;
+    all_is_there_once(&admin, &service.app().vault, &acknowledged).await;
     admin.close().await;
     service.stop().await;
 }

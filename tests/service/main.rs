@@ -37,6 +37,7 @@ mod isolation;
 mod joining;
 mod load;
 mod log;
+mod master_keys;
 mod model;
 mod people;
 mod permissions;

@@ -289,7 +289,7 @@ async fn a_history(seed: u64) {
     answers_are_explained(&service, &answers).await;
     read_models_equal(&service, &model).await;
     let admin = service.admin().await;
-    read_models_are_the_fold(&admin).await;
+    read_models_are_the_fold(&admin, &service.app().vault).await;
     admin.close().await;
     service.stop().await;
 }

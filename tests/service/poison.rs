@@ -152,7 +152,7 @@ async fn what_rests_on_an_unreadable_history_is_refused_by_name_and_nothing_else
         mend(&service, &admin, &sick).await;
     }
     caught_up(&admin).await;
-    read_models_are_the_fold(&admin).await;
+    read_models_are_the_fold(&admin, &service.app().vault).await;
     service.stop().await;
 }
 
@@ -165,7 +165,7 @@ async fn mend(service: &TestService, admin: &PgPool, workspace: &str) {
     assert_eq!(sqlx::query(fix).bind(id).execute(&mut surgeon).await.unwrap().rows_affected(), 1);
     let projector = pool(&service.database, Role::Projector, 1);
     for model in &tenure_projections::ALL {
-        retry_parked(&projector, model.name, WorkspaceId(id)).await.unwrap();
+        retry_parked(&projector, &service.app().vault, model.name, WorkspaceId(id)).await.unwrap();
     }
     projector.close().await;
     // It goes on at once, from where it stopped: the archived workspace is restored.

@@ -121,7 +121,7 @@ async fn a_poison_event_parks_its_workspace_and_nobody_else() {
         if ready["status"] == "ready" {
             let metrics = send(Method::GET, "/metrics", None, json!({})).await.text().await.unwrap();
             assert!(metrics.contains("\ntenure_parked_workspaces{projection=\"members\"} 0\n"), "{metrics}");
-            return read_models_are_the_fold(&admin).await;
+            return read_models_are_the_fold(&admin, &place.vault().await).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -166,11 +166,13 @@ async fn each_read_model_is_rebuilt_under_concurrent_writes() {
     let rebuilds = async {
         for projection in &ALL {
             let mut heard = 0;
-            rebuild(&admin, &projector, clock::now, &[projection.name], |_| heard += 1).await.unwrap();
+            rebuild(&admin, &projector, &service.app().vault, clock::now, &[projection.name], |_| heard += 1)
+                .await
+                .unwrap();
             assert!(heard > 0);
         }
         let names = ALL.each_ref().map(|projection| projection.name);
-        rebuild(&admin, &projector, clock::now, &names, |_| {}).await.unwrap();
+        rebuild(&admin, &projector, &service.app().vault, clock::now, &names, |_| {}).await.unwrap();
     };
     futures::future::join(writes, rebuilds).await;
     caught_up(&admin).await;
@@ -184,7 +186,7 @@ async fn each_read_model_is_rebuilt_under_concurrent_writes() {
     .await
     .unwrap();
     assert_eq!(left, 0, "nothing is left of the old generations");
-    read_models_are_the_fold(&admin).await;
+    read_models_are_the_fold(&admin, &service.app().vault).await;
     // The swapped tables are fenced like the first ones.
     let unfenced: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relname = any($1) and relnamespace = 'public'::regnamespace
@@ -231,6 +233,6 @@ async fn all_read_models_are_rebuilt_by_the_command_beside_a_running_server() {
     caught_up(&admin).await;
     let before = rows(&admin).await;
     assert_eq!(before["users"].len(), 150);
-    read_models_are_the_fold(&admin).await;
+    read_models_are_the_fold(&admin, &place.vault().await).await;
     same(&before, &rows(&admin).await);
 }

@@ -39,6 +39,9 @@ impl Tidy {
         {
             return "[time]".to_owned();
         }
+        if text.starts_with("slug:") {
+            return "slug:[hash]".to_owned();
+        }
         let Some(at) = (0..text.len())
             .find(|at| text.get(*at..at + 36).is_some_and(|t| uuid::Uuid::parse_str(t).is_ok()))
         else {

@@ -1,6 +1,6 @@
 //! How events become audit entries.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
@@ -16,7 +16,7 @@ pub struct AuditLog;
 
 impl Projection for AuditLog {
     const NAME: &'static str = "audit_log";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["audit_log"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
@@ -37,6 +37,7 @@ struct Entry<'a> {
     target_id: String,
     changes: Value,
     reason: Option<String>,
+    origin: Option<String>,
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
@@ -54,7 +55,7 @@ const NOT_A_CHANGE: [&str; 10] = [
 ];
 
 fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
-    let fields = match &recorded.event {
+    let fields = match recorded.stored() {
         Event::User(event) => serde_json::to_value(event),
         Event::Workspace(event) => serde_json::to_value(event),
         Event::Membership(event) => serde_json::to_value(event),
@@ -78,7 +79,17 @@ fn entry(recorded: &Recorded) -> Result<Entry<'_>, sqlx::Error> {
         target_id,
         changes: changes(name, fields),
         reason,
+        origin: origin(recorded),
     })
+}
+
+/// From where the request came: sealed, but for events that are older than the keys.
+fn origin(recorded: &Recorded) -> Option<String> {
+    let metadata = &recorded.metadata;
+    if metadata.origin.is_some() || metadata.ip.is_none() && metadata.user_agent.is_none() {
+        return metadata.origin.clone();
+    }
+    Some(json!({"ip": metadata.ip, "user_agent": metadata.user_agent}).to_string())
 }
 
 fn target(recorded: &Recorded) -> (&'static str, String) {
@@ -167,10 +178,10 @@ async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx
     }
     sqlx::query!(
         "insert into audit_log (workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action,
-             target_type, target_id, changes, reason, ip, user_agent, request_id, correlation_id, causation_id)
+             target_type, target_id, changes, reason, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id)
          select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::text[],
-             $15::text[], $16::text[], $17::text[])",
+             $15::text[], $16::text[], $17::text[], $18::text[])",
         &column(rows, |row| row.recorded.workspace_id.0),
         &column(rows, |row| row.recorded.workspace_seq),
         &column(rows, |row| row.recorded.position),
@@ -183,8 +194,9 @@ async fn insert(conn: &mut PgConnection, rows: &[&Entry<'_>]) -> Result<(), sqlx
         &column(rows, |row| row.target_id.as_str()) as _,
         &column(rows, |row| sqlx::types::Json(&row.changes)) as _,
         &column(rows, |row| row.reason.as_deref()) as _,
-        &column(rows, |row| row.recorded.metadata.ip.as_deref()) as _,
-        &column(rows, |row| row.recorded.metadata.user_agent.as_deref()) as _,
+        &column(rows, |row| row.recorded.event.aggregate_type()) as _,
+        &column(rows, |row| row.recorded.aggregate_id.as_str()) as _,
+        &column(rows, |row| row.origin.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.request_id.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.correlation_id.as_deref()) as _,
         &column(rows, |row| row.recorded.metadata.causation_id.as_deref()) as _

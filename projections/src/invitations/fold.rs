@@ -18,14 +18,15 @@ pub struct Invitations;
 
 impl Projection for Invitations {
     const NAME: &'static str = "invitations";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["invitations"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
         let mut rows = load(conn, batch).await?;
         let mut ended = Vec::new();
         for recorded in batch {
-            match &recorded.event {
+            // Whom it was sent to stays sealed: it outlives the one who is erased.
+            match recorded.stored() {
                 Event::Invitation(event) => evolve(&mut rows, recorded, event)?,
                 Event::Workspace(WorkspaceEvent::WorkspaceDeleted { .. }) => {
                     let workspace: Uuid = recorded.workspace_id.into();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
+use tenure::data_keys::Vault;
 use tenure::projector::{Handle, Projector};
+use tenure::secrets::{MasterKey, MasterKeys};
 use tenure_aggregates::Time;
 use tenure_projections::{ALL, Logged, Recorded};
 use tokio::sync::watch;
@@ -18,6 +20,8 @@ pub struct Database {
     pub owner: PgPool,
     pub projector: PgPool,
     pub service: PgPool,
+    pub vault: Vault,
+    keeper: PgPool,
 }
 
 pub fn clock() -> Time {
@@ -31,7 +35,10 @@ impl Database {
         let owner = PgPoolOptions::new().max_connections(4).connect_with(options.clone()).await.unwrap();
         let projector = pool(&options, "tenure_projector", 4);
         let service = pool(&options, "tenure_service", 4);
-        Self { name, options, owner, projector, service }
+        let keeper = pool(&options, "tenure_keeper", 2);
+        let masters = MasterKeys::of(vec![MasterKey::of([1; 32])]);
+        let (vault, _) = Vault::open(keeper.clone(), masters).await.unwrap();
+        Self { name, options, owner, projector, service, vault, keeper }
     }
 
     /// A pool of that role, as another process would have.
@@ -45,7 +52,7 @@ impl Database {
     }
 
     pub async fn remove(self) {
-        for pool in [self.owner, self.projector, self.service] {
+        for pool in [self.owner, self.projector, self.service, self.keeper] {
             pool.close().await;
         }
         let mut admin = PgConnection::connect_with(&self.options.database("postgres")).await.unwrap();
@@ -116,7 +123,12 @@ impl Database {
     }
 
     pub fn project(&self) -> Running {
-        Running::new(self.projector.clone())
+        self.project_on(self.projector.clone())
+    }
+
+    /// A projector on a pool, as another process would have.
+    pub fn project_on(&self, pool: PgPool) -> Running {
+        Running::new(pool, self.vault.clone())
     }
 }
 
@@ -148,10 +160,10 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(pool: PgPool) -> Self {
+    fn new(pool: PgPool, vault: Vault) -> Self {
         let (appended, appended_seen) = watch::channel(0);
         let (shutdown, shutdown_seen) = watch::channel(false);
-        let handle = Projector::spawn(pool, clock, appended_seen, shutdown_seen);
+        let handle = Projector::spawn(pool, vault, clock, appended_seen, shutdown_seen);
         Self { handle, appended, shutdown }
     }
 

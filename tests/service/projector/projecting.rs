@@ -6,7 +6,7 @@ use tenure::projector::{Error, parked, retry_parked, status};
 use tenure_aggregates::{User, WorkspaceId};
 use tenure_projections::ALL;
 
-use super::database::{Database, Running, assert_same};
+use super::database::{Database, assert_same};
 use super::history::History;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn what_is_appended_is_projected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_projectors_apply_every_event_once() {
     let db = Database::new().await;
-    let (one, two) = (db.project(), Running::new(db.pool("tenure_projector", 4)));
+    let (one, two) = (db.project(), db.project_on(db.pool("tenure_projector", 4)));
     let history = History::of(22, 1_500);
     for batch in history.events.chunks(7) {
         db.append(batch).await;
@@ -124,7 +124,7 @@ async fn poison_parks_its_workspace_alone() {
     );
     assert!(waiting.iter().all(|p| p.position == broken || p.position == broken + 1), "{waiting:?}");
     assert_eq!(running.handle.snapshot().parked, i64::try_from(ALL.len() + 1).unwrap());
-    let retry = retry_parked(&db.projector, "users", ill[0]).await;
+    let retry = retry_parked(&db.projector, &db.vault, "users", ill[0]).await;
     assert!(matches!(retry, Err(Error::Undecodable(_))), "{retry:?}");
 
     let erased = format!(
@@ -136,10 +136,12 @@ async fn poison_parks_its_workspace_alone() {
     history.events[broken as usize - 1].payload = erased;
     history.events[broken as usize - 1].event_type = "UserErasureStarted".to_owned();
     for parked in waiting {
-        let count =
-            retry_parked(&db.projector, &parked.name, WorkspaceId(parked.workspace_id)).await.unwrap();
+        let count = retry_parked(&db.projector, &db.vault, &parked.name, WorkspaceId(parked.workspace_id))
+            .await
+            .unwrap();
         assert!(count >= 1);
-        let again = retry_parked(&db.projector, &parked.name, WorkspaceId(parked.workspace_id)).await;
+        let again =
+            retry_parked(&db.projector, &db.vault, &parked.name, WorkspaceId(parked.workspace_id)).await;
         assert!(matches!(again, Err(Error::NotParked { .. })));
     }
     let rows = db.dump().await;

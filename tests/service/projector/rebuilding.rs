@@ -25,8 +25,8 @@ async fn a_rebuild_changes_nothing() {
     let indexes =
         "select string_agg(indexdef, ';' order by indexdef) from pg_indexes where schemaname = 'public'";
     let had: String = sqlx::query_scalar(indexes).fetch_one(&db.owner).await.unwrap();
-    rebuild(&db.owner, &db.projector, clock, &["members"], |_| {}).await.unwrap();
-    rebuild(&db.owner, &db.projector, clock, &all(), |_| {}).await.unwrap();
+    rebuild(&db.owner, &db.projector, &db.vault, clock, &["members"], |_| {}).await.unwrap();
+    rebuild(&db.owner, &db.projector, &db.vault, clock, &all(), |_| {}).await.unwrap();
     assert_same(&before, &db.dump().await, "before, after");
     assert_eq!(had, sqlx::query_scalar::<_, String>(indexes).fetch_one(&db.owner).await.unwrap());
     let lines = status(&db.projector).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_rebuild_changes_nothing() {
     let mut names = ALL.map(|projection| projection.name);
     names.sort_unstable();
     assert_eq!(generations, names.map(|name| (name, if name == "members" { 3 } else { 2 })));
-    let unknown = rebuild(&db.owner, &db.projector, clock, &["nonsense"], |_| {}).await;
+    let unknown = rebuild(&db.owner, &db.projector, &db.vault, clock, &["nonsense"], |_| {}).await;
     assert!(matches!(unknown, Err(Error::Unknown(_))));
     running.stop().await;
     db.remove().await;
@@ -56,7 +56,9 @@ async fn an_older_version_is_told_and_rebuilt() {
     let running = db.project();
     running.reaches(head).await;
     assert_eq!(running.handle.snapshot().outdated, ["users"]);
-    rebuild(&db.owner, &db.projector, clock, &outdated(&db.projector).await.unwrap(), |_| {}).await.unwrap();
+    rebuild(&db.owner, &db.projector, &db.vault, clock, &outdated(&db.projector).await.unwrap(), |_| {})
+        .await
+        .unwrap();
     assert_eq!(outdated(&db.projector).await.unwrap().len(), 0);
     running.stop().await;
     // A newer program wrote here: this one keeps its hands off.
@@ -89,7 +91,7 @@ async fn a_killed_rebuild_goes_on_where_it_stood() {
         let from = reached.load(Ordering::Relaxed);
         let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
         let names = all();
-        let work = rebuild(&db.owner, &db.projector, clock, &names, |now| {
+        let work = rebuild(&db.owner, &db.projector, &db.vault, clock, &names, |now| {
             assert!(now.position > from);
             reached.store(now.position, Ordering::Relaxed);
             stop.send(()).unwrap();
@@ -109,7 +111,7 @@ async fn a_killed_rebuild_goes_on_where_it_stood() {
         .collect();
     assert!(building.len() == ALL.len() && building.iter().all(|at| *at >= 5_000), "{building:?}");
     let first = AtomicI64::new(0);
-    rebuild(&db.owner, &db.projector, clock, &all(), |now| {
+    rebuild(&db.owner, &db.projector, &db.vault, clock, &all(), |now| {
         first.compare_exchange(0, now.position, Ordering::Relaxed, Ordering::Relaxed).ok();
     })
     .await
@@ -155,7 +157,7 @@ async fn the_swap_goes_unnoticed_under_load() {
     let rebuilds = async {
         let mut count = 0;
         while !over.load(Ordering::Relaxed) {
-            rebuild(&db.owner, &db.projector, clock, &all(), |_| {}).await.unwrap();
+            rebuild(&db.owner, &db.projector, &db.vault, clock, &all(), |_| {}).await.unwrap();
             count += 1;
         }
         count
@@ -197,7 +199,7 @@ async fn an_owner_without_superpowers_rebuilds() {
     .await
     .unwrap();
     let owner = db.login(&role);
-    rebuild(&owner, &db.projector, clock, &all(), |_| {}).await.unwrap();
+    rebuild(&owner, &db.projector, &db.vault, clock, &all(), |_| {}).await.unwrap();
     owner.close().await;
     assert_same(&before, &db.dump().await, "before, after");
     assert!(status(&db.projector).await.unwrap().iter().all(|line| line.generation == 2 && line.lag == 0));

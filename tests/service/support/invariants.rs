@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgPool;
 use tenure::clock;
+use tenure::data_keys::Vault;
 use tenure::database::{Role, pool};
 use tenure::projector::rebuild;
 use tenure_projections::ALL;
@@ -60,12 +61,12 @@ pub async fn caught_up(admin: &PgPool) {
 }
 
 /// Invariant 3: the read models equal the log's fold, which a rebuild makes anew. Nothing may be writing.
-pub async fn read_models_are_the_fold(admin: &PgPool) {
+pub async fn read_models_are_the_fold(admin: &PgPool, vault: &Vault) {
     caught_up(admin).await;
     let before = rows(admin).await;
     let projector = pool(&admin.connect_options(), Role::Projector, 2);
     let names = ALL.each_ref().map(|projection| projection.name);
-    rebuild(admin, &projector, clock::now, &names, |_| {}).await.unwrap();
+    rebuild(admin, &projector, vault, clock::now, &names, |_| {}).await.unwrap();
     projector.close().await;
     same(&before, &rows(admin).await);
 }

@@ -12,7 +12,9 @@ use nix::unistd::Pid;
 use reqwest::{Method, RequestBuilder};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tenure::database::options_of;
+use tenure::data_keys::Vault;
+use tenure::database::{Role, options_of, pool};
+use tenure::secrets::MasterKeys;
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -85,6 +87,14 @@ impl Place {
         let url = fs::read_to_string(self.data_dir().join("database-url")).unwrap();
         let options = options_of(url.trim()).unwrap();
         PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+    }
+
+    /// The keys of its database, as the server has them.
+    pub async fn vault(&self) -> Vault {
+        let url = fs::read_to_string(self.data_dir().join("database-url")).unwrap();
+        let keeper = pool(&options_of(url.trim()).unwrap(), Role::Keeper, 2);
+        let masters = MasterKeys::load_or_create(&self.data_dir().join("master.key")).unwrap();
+        Vault::open(keeper, masters).await.unwrap().0
     }
 
     /// Its PostgreSQL's processes: the postmaster first, then its children.
