@@ -25,6 +25,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("first", include_str!("fixtures/events-first.json")),
     ("access", include_str!("fixtures/events-access.json")),
     ("sessions", include_str!("fixtures/events-sessions.json")),
+    ("sealed", include_str!("fixtures/events-sealed.json")),
 ];
 
 /// Every event type that may stand in a log.
@@ -133,6 +134,30 @@ async fn events_of_every_version_are_read_as_they_were() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen, TYPES);
+}
+
+// What clients are fed is of the current shape, and says so.
+#[tokio::test]
+async fn an_event_of_an_older_shape_is_fed_in_the_current_one() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/events-sessions.json")).unwrap();
+    let database = fresh_database().await;
+    let surgeon = database.clone().options([("session_replication_role", "replica")]);
+    let surgeon =
+        sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(surgeon).await.unwrap();
+    insert(&surgeon, &fixture["events"]).await;
+    let old =
+        fixture["events"].as_array().unwrap().iter().find(|event| event["event_type"] == "SessionSwitched");
+    let old = old.unwrap();
+    assert_eq!((&old["event_version"], old["payload"].get("switched_at")), (&json!("1"), None));
+    let service = TestService::start_on(database, |_| {}).await;
+    let path = format!("/v1/workspaces/{}/events", old["workspace_id"].as_str().unwrap());
+    let fed = service.operator().get(&path).await.expect(StatusCode::OK);
+    let lines = fed.body.as_str().unwrap().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let fed = lines.into_iter().find(|event| event["position"] == old["position"]).unwrap();
+    assert_eq!(fed["type"], "tenure.session.switched.v2", "{fed}");
+    assert_eq!((&fed["data"]["switched_at"], fed["data"].get("at")), (&old["payload"]["at"], None), "{fed}");
+    surgeon.close().await;
+    service.stop().await;
 }
 
 /// The two columns that became one say the same in it.

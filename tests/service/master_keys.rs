@@ -119,13 +119,15 @@ async fn a_rotation_under_a_running_service_voids_nothing() {
     assert!(place.runs(&["master-key", "retire"]).await.well().contains("no earlier"));
     asks.provision("late").await;
     asks.keeps(&promises).await;
-    serving.stop().await;
+    let address = serving.address();
+    serving.interrupt().await;
 
-    let serving = place.serves().await;
+    // Where it was, since a session's issuer is its address.
+    let serving = place.serves_at(&address).await;
     let asks = Asks { serving: &serving, key: place.key() };
     asks.keeps(&promises).await;
     assert_eq!((asks.name_of("user-0").await, asks.name_of("late").await), (json!("user-0"), json!("late")));
-    serving.stop().await;
+    serving.interrupt().await;
 
     // The old master key opens this database no more, and that is said.
     let file = place.data_dir().join("master.key");
@@ -149,7 +151,7 @@ async fn a_rotation_that_was_cut_off_goes_on_where_it_was() {
     let cut_off = [vec![9; 32], fs::read(&file).unwrap()].concat();
     fs::write(&file, &cut_off).unwrap();
     // Restarted in the middle of it.
-    serving.stop().await;
+    serving.interrupt().await;
     let serving = place.serves().await;
     let asks = Asks { serving: &serving, key: place.key() };
     assert_eq!(asks.name_of("ada").await, "ada");
@@ -163,5 +165,5 @@ async fn a_rotation_that_was_cut_off_goes_on_where_it_was() {
     place.runs(&["master-key", "retire"]).await.well();
     assert_eq!(fs::read(&file).unwrap(), [9; 32]);
     assert_eq!((asks.name_of("ada").await, asks.name_of("bob").await), (json!("ada"), json!("bob")));
-    serving.stop().await;
+    serving.interrupt().await;
 }
