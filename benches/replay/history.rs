@@ -49,7 +49,8 @@ pub async fn write(server: &Server, database: &PgConnectOptions, plan: Plan) -> 
     let rate = events as f64 / begun.elapsed().as_secs_f64();
     eprintln!("{events} events written, {rate:.0}/s over HTTP, one by one");
     caught_up(&log).await;
-    sqlx::raw_sql("vacuum analyze; checkpoint").execute(&log).await.expect("tidied up");
+    sqlx::raw_sql("vacuum analyze").execute(&log).await.expect("tidied up");
+    sqlx::raw_sql("checkpoint").execute(&log).await.expect("tidied up");
     let history = History { small: placed(&log, small).await, large: placed(&log, large).await };
     log.close().await;
     history

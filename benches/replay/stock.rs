@@ -44,7 +44,8 @@ pub async fn replay(database: &PgConnectOptions, plan: Plan) -> Line {
          from events where position <= $1 order by position",
     );
     let copied = copied.bind(plan.stock_events).execute(&pool).await.expect("copied").rows_affected();
-    sqlx::raw_sql("vacuum analyze stock_events; checkpoint").execute(&pool).await.expect("tidied up");
+    sqlx::raw_sql("vacuum analyze stock_events").execute(&pool).await.expect("tidied up");
+    sqlx::raw_sql("checkpoint").execute(&pool).await.expect("tidied up");
     let begun = Instant::now();
     let mut events = 0;
     events += of::<User>(&pool).await;
