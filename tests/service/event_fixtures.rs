@@ -150,10 +150,15 @@ async fn an_event_of_an_older_shape_is_fed_in_the_current_one() {
     let old = old.unwrap();
     assert_eq!((&old["event_version"], old["payload"].get("switched_at")), (&json!("1"), None));
     let service = TestService::start_on(database, |_| {}).await;
+    caught_up(&surgeon).await;
     let path = format!("/v1/workspaces/{}/events", old["workspace_id"].as_str().unwrap());
     let fed = service.operator().get(&path).await.expect(StatusCode::OK);
     let lines = fed.body.as_str().unwrap().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let fed = lines.into_iter().find(|event| event["position"] == old["position"]).unwrap();
+    let fed: Vec<Value> = lines.collect();
+    let fed = fed
+        .iter()
+        .find(|event| event["position"] == old["position"])
+        .unwrap_or_else(|| panic!("{old} in {fed:#?}"));
     assert_eq!(fed["type"], "tenure.session.switched.v2", "{fed}");
     assert_eq!((&fed["data"]["switched_at"], fed["data"].get("at")), (&old["payload"]["at"], None), "{fed}");
     surgeon.close().await;
