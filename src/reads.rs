@@ -8,6 +8,7 @@ use tenure_projections::TenantTx;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::projector::{Role, Snapshot};
 use crate::store::{Failure, Refusal, Store, StoreError};
 
 /// How long a read waits for the read models before it says that they are behind.
@@ -19,23 +20,69 @@ pub struct Reads {
     pool: PgPool,
     store: Store,
     applied: watch::Receiver<i64>,
+    projector: watch::Receiver<Snapshot>,
 }
 
 impl Reads {
-    /// `applied` tells the position up to which the read models are committed.
-    pub fn new(pool: PgPool, store: Store, applied: watch::Receiver<i64>) -> Self {
-        Self { pool, store, applied }
+    /// `applied` tells the position up to which the read models are committed, `projector` what they do not show.
+    pub fn new(
+        pool: PgPool,
+        store: Store,
+        applied: watch::Receiver<i64>,
+        projector: watch::Receiver<Snapshot>,
+    ) -> Self {
+        Self { pool, store, applied, projector }
     }
 
     /// A transaction on one workspace that sees what this process last committed there, and everything up to `seen`.
+    /// Refused where an event of the workspace could not be applied: what is shown then would be out of date.
     pub async fn workspace(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<TenantTx, Failure> {
+        let mut tx = self.workspace_though_parked(workspace, seen).await?;
+        self.refuse_parked(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// The same for whoever asks [`Self::refuse_parked`] later, so that a stranger does not learn of it.
+    pub async fn workspace_though_parked(
+        &self,
+        workspace: WorkspaceId,
+        seen: Option<i64>,
+    ) -> Result<TenantTx, Failure> {
         self.begin(workspace, self.store.heads.workspace_position(workspace), seen).await
     }
 
     /// A transaction on a user's personal workspace. What is shown there may come from any workspace, so it sees
     /// everything this process committed.
     pub async fn personal(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<TenantTx, Failure> {
-        self.begin(workspace, self.store.heads.position(), seen).await
+        let mut tx = self.begin(workspace, self.store.heads.position(), seen).await?;
+        self.refuse_parked(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// Refuses to go on if some read model waits at an event of this workspace.
+    pub async fn refuse_parked(&self, tx: &mut TenantTx) -> Result<(), Failure> {
+        let workspace = tx.workspace();
+        let known = {
+            let snapshot = self.projector.borrow();
+            snapshot.role != Role::Starting && !snapshot.waiting.workspaces.contains_key(&workspace.0)
+        };
+        if known {
+            return Ok(());
+        }
+        // It may have gone on since.
+        let position = sqlx::query_scalar!(
+            "select min(p.position) from projection_parked p
+             join projection_checkpoints c on c.name = p.name and c.generation = p.generation and c.state = 'live'
+             where p.workspace_id = $1",
+            workspace.0
+        )
+        .fetch_one(tx.connection())
+        .await
+        .map_err(StoreError::from)?;
+        match position {
+            Some(position) => Err(StoreError::Parked { workspace, position }.into()),
+            None => Ok(()),
+        }
     }
 
     /// A transaction on a workspace's part of the log itself, which needs no read model.

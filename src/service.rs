@@ -75,14 +75,8 @@ impl Service {
         } else {
             None
         };
-        let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
-        // Its tokens would then count without their sessions.
-        anyhow::ensure!(
-            issuers.iter().all(|issuer| issuer.issuer != name),
-            "TENURE_JWT_ISSUERS must not name Tenure itself, which is {name}"
-        );
-        let issuers = Issuers::new(issuers, &JwksClient::new()?);
+        let issuers = trusted_issuers(settings, &name)?;
 
         migrate(database).await?;
         let size = settings.pool_size;
@@ -104,7 +98,8 @@ impl Service {
             store.position(),
             stopped.clone(),
         );
-        let reads = Reads::new(service_pool.clone(), store.clone(), projector.applied());
+        let reads =
+            Reads::new(service_pool.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
         let key_ring =
             Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
@@ -198,6 +193,17 @@ impl Service {
 
 async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: CancellationToken) {
     app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
+}
+
+/// The issuers whose JWTs count; `own` is the name of Tenure itself.
+fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
+    let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
+    // Its tokens would then count without their sessions.
+    anyhow::ensure!(
+        issuers.iter().all(|issuer| issuer.issuer != own),
+        "TENURE_JWT_ISSUERS must not name Tenure itself, which is {own}"
+    );
+    Ok(Issuers::new(issuers, &JwksClient::new()?))
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {

@@ -43,7 +43,7 @@ macro_rules! aggregate {
             }
 
             fn event_version(&self) -> String {
-                crate::adapter::VERSION.to_owned()
+                crate::upcast::current(crate::event::EventName::name(self)).to_string()
             }
         }
 
@@ -55,6 +55,3 @@ macro_rules! aggregate {
     };
 }
 pub(crate) use aggregate;
-
-/// The version of every event shape; one event moves on from here on its own when its shape changes.
-pub const VERSION: &str = "1";

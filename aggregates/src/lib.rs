@@ -8,6 +8,7 @@
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
 //! - [`ids`]: identifiers and how the derived ones are derived
 //! - [`personal`]: what in an event speaks of a person, and is sealed in the log
+//! - [`upcast`]: events of older versions, in the current shape
 //! - [`event`]: the traits every event shares; [`adapter`]: the four lines that make a state a cqrs-es aggregate
 //!
 //! Nothing in this crate does I/O, reads a clock or draws a random number.
@@ -26,6 +27,7 @@ pub mod personal;
 pub mod rights;
 pub mod role;
 pub mod session;
+pub mod upcast;
 pub mod user;
 pub mod values;
 pub mod workspace;

@@ -28,7 +28,7 @@ pub enum SessionEvent {
         workspace_id: Changed<WorkspaceId>,
         generation: u32,
         because: Switching,
-        at: Time,
+        switched_at: Time,
     },
     SessionEnded {
         user_id: UserId,
@@ -155,7 +155,7 @@ impl Session {
                     workspace_id,
                     generation: details.generation.saturating_add(1),
                     because,
-                    at: now,
+                    switched_at: now,
                 }])
             }
             C::End { because } => match self {

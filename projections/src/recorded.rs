@@ -14,7 +14,7 @@ use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
     ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
-    adapter,
+    upcast,
 };
 use tlog_tiles::Hash;
 use uuid::Uuid;
@@ -60,7 +60,7 @@ pub struct Recorded {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
     pub logged: Logged,
-    /// The event with its sealed fields opened; nothing if it has none.
+    /// The event with its sealed fields opened, in its current shape; nothing if that is what is stored.
     pub payload: Option<Value>,
     /// Why it could not be opened, though its key is there.
     pub broken: Option<String>,
@@ -151,11 +151,9 @@ impl Logged {
         let leaf = leaf::hash(&self);
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
-        // Where an older shape is turned into the current one, once there are two.
-        if self.event_version != adapter::VERSION {
-            return Err(undecodable(format!("{} of version {}", self.event_type, self.event_version)));
-        }
-        let event = Event::decode(&self.aggregate_type, &self.payload).map_err(undecodable)?;
+        let payload = upcast::upcast_text(&self.event_type, &self.event_version, &self.payload)
+            .map_err(|unknown| undecodable(unknown.to_string()))?;
+        let event = Event::decode(&self.aggregate_type, &payload).map_err(undecodable)?;
         if event.name() != self.event_type {
             return Err(undecodable(format!("a {} in a row of type {}", event.name(), self.event_type)));
         }
@@ -192,13 +190,38 @@ impl Opened {
             (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
         }
         if let Some(payload) = self.payload {
-            let opened = Event::from_json(&aggregate_type, payload).map_err(undecodable)?;
+            let opened = Event::from_json(&aggregate_type, payload);
+            // Not why: a reason may quote what was opened, and is shown and logged.
+            let opened =
+                opened.map_err(|_| undecodable("what is sealed in it does not fit its field".to_owned()))?;
             recorded.stored = Some(Box::new(std::mem::replace(&mut recorded.event, opened)));
         }
         Ok(recorded)
     }
 
-    /// The event as JSON, opened.
+    /// In the current shape. What is of a version this program does not know stays as it is; decoding refuses it.
+    #[must_use]
+    pub fn upcast(mut self) -> Self {
+        let (event_type, version) = (&self.logged.event_type, &self.logged.event_version);
+        if upcast::is_current(event_type, version) || !upcast::knows(event_type, version) {
+            return self;
+        }
+        let payload = self.payload.take().or_else(|| serde_json::from_str(&self.logged.payload).ok());
+        self.payload = payload.and_then(|payload| upcast::upcast(event_type, version, payload).ok());
+        self
+    }
+
+    /// The version of the shape that [`Self::data`] has.
+    pub fn version(&self) -> String {
+        let (event_type, version) = (&self.logged.event_type, &self.logged.event_version);
+        if upcast::knows(event_type, version) {
+            upcast::current(event_type).to_string()
+        } else {
+            version.clone()
+        }
+    }
+
+    /// The event as JSON, opened and in its current shape.
     pub fn data(&self) -> String {
         self.payload.as_ref().map_or_else(|| self.logged.payload.clone(), Value::to_string)
     }

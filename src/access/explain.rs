@@ -61,7 +61,7 @@ pub async fn cause(
     let logged = behind.last(&mut tx).await.map_err(StoreError::from)?;
     tx.close().await.map_err(StoreError::from)?;
     let Some(logged) = logged else { return Ok(None) };
-    let recorded = logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let recorded = logged.decode().map_err(StoreError::from)?;
     let metadata = recorded.metadata;
     Ok(Some(Cause {
         since: Since {

@@ -189,8 +189,8 @@ impl Feed {
             | Event::Claim(_) => return Ok(()),
         };
         match self.load_anew(workspace, &stale).await {
-            Err(Error::Stream(StoreError::Corrupt(reason))) => {
-                tracing::error!(%workspace, reason, "a stream cannot be read: its workspace is asked of the log");
+            Err(Error::Stream(error @ (StoreError::Corrupt(_) | StoreError::Unreadable { .. }))) => {
+                tracing::error!(%workspace, %error, "a stream cannot be read: its workspace is asked of the log");
                 self.access.index.put_unknown(workspace);
                 Ok(())
             }

@@ -41,8 +41,15 @@ impl Log {
         let (loader, membership) = (self.loader.clone(), MembershipId::of(workspace, user).to_string());
         bounded(async move {
             let (shared, membership) =
-                tokio::try_join!(shared(&loader, workspace), loader.load::<Membership>(&membership))?;
-            Ok(Streams { membership: membership.seen_from(workspace).state, ..shared })
+                tokio::join!(shared(&loader, workspace), loader.load::<Membership>(&membership));
+            let membership = membership?;
+            match shared {
+                // To a stranger it looks as if there were none, whatever is wrong with it.
+                Err(StoreError::Unreadable { .. } | StoreError::Corrupt(_)) if membership.sequence == 0 => {
+                    Ok(Streams::default())
+                }
+                shared => Ok(Streams { membership: membership.seen_from(workspace).state, ..shared? }),
+            }
         })
         .await
     }

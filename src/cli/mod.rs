@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod master_key;
 mod migrate;
 mod operator_key;
 mod projections;
@@ -34,6 +35,7 @@ Examples:
   tenure serve --database-url postgres://…      run on a PostgreSQL of yours (15 or later)
   tenure operator-key                           show the operator key
   tenure operator-key --rotate                  replace it
+  tenure master-key rotate                      wrap every key in the database with a new master key
   tenure projections                            position, lag and parked workspaces of every read model
   tenure audit export WORKSPACE -o log.ndjson   a workspace's audit log as a file
   tenure replay acme                            the history of a workspace, as a story
@@ -63,6 +65,11 @@ Examples:
 
 One line per event: when, its number in the workspace (#seq), who, and what. People are named as they
 were called then. At the end: the workspace, its members, roles and open invitations.";
+const MASTER_KEY: &str = "\
+Examples:
+  tenure master-key status
+  tenure master-key rotate
+  tenure master-key retire";
 
 #[derive(Debug, Args)]
 struct Common {
@@ -95,6 +102,12 @@ enum Command {
         /// Make a new key; the old one is dead within a second
         #[arg(long)]
         rotate: bool,
+    },
+    /// Show, rotate or retire the master keys, which wrap the keys in the database
+    #[command(after_help = MASTER_KEY)]
+    MasterKey {
+        #[command(subcommand)]
+        task: master_key::Task,
     },
     /// Show position, lag and parked workspaces of every read model
     #[command(after_help = "Examples:\n  tenure projections\n  tenure projections --retry-parked")]
@@ -160,6 +173,7 @@ async fn dispatch(
         Command::Serve { .. } => serve::run(settings()?).await?,
         Command::Migrate => migrate::run(settings()?).await?,
         Command::OperatorKey { rotate } => operator_key::run(&settings()?, rotate)?,
+        Command::MasterKey { task } => master_key::run(settings()?, task).await?,
         Command::Projections { retry_parked } => projections::run(settings()?, retry_parked).await?,
         Command::Replay { workspace, as_of, json } => {
             replay::run(settings()?, replay::Replay { workspace, as_of, json }).await?;

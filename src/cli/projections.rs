@@ -63,10 +63,18 @@ async fn retry_all(projector: &PgPool, vault: &Vault) -> anyhow::Result<()> {
     if waiting.is_empty() {
         println!("Nothing is parked.");
     }
-    for stopped in waiting {
-        let applied =
-            retry_parked(projector, vault, &stopped.name, WorkspaceId(stopped.workspace_id)).await?;
-        println!("{} of workspace {}: {applied} events applied.", stopped.name, stopped.workspace_id);
+    let mut failed = 0;
+    for stopped in &waiting {
+        let (name, workspace) = (&stopped.name, stopped.workspace_id);
+        match retry_parked(projector, vault, name, WorkspaceId(workspace)).await {
+            Ok(applied) => println!("{name} of workspace {workspace}: {applied} events applied."),
+            // One that is still ill keeps no other from going on.
+            Err(error) => {
+                failed += 1;
+                println!("{name} of workspace {workspace}: still parked: {error}");
+            }
+        }
     }
+    anyhow::ensure!(failed == 0, "{failed} of {} are still parked", waiting.len());
     Ok(())
 }

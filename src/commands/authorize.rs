@@ -50,7 +50,12 @@ pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting,
     if !unit.origin().opens(id) {
         return Err(workspace::Refusal::NotFound.into());
     }
-    let workspace = unit.load::<Workspace>(id, &id.to_string()).await?;
+    let workspace = match unit.load::<Workspace>(id, &id.to_string()).await {
+        Err(failure) if failure.is_unreadable() && is_stranger(unit, id).await? => {
+            return Err(workspace::Refusal::NotFound.into());
+        }
+        loaded => loaded?,
+    };
     workspace.living()?;
     let acting = match unit.origin().actor.clone() {
         Some(Actor::Service | Actor::System) => {
@@ -66,6 +71,16 @@ pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting,
         return Err(workspace::Refusal::NotFound.into());
     }
     Ok(acting)
+}
+
+/// Whether the one who acts has never had anything to do with this workspace.
+async fn is_stranger(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<bool, Failure> {
+    match unit.origin().actor.clone() {
+        Some(Actor::User(user)) => Ok(*membership(unit, id, &user).await? == Membership::Never),
+        Some(Actor::ApiKey { workspace, .. }) => Ok(workspace != id),
+        Some(Actor::Service | Actor::System) => Ok(false),
+        None => Ok(true),
+    }
 }
 
 async fn of_user(

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use crate::ids;
 use crate::secrets::random::random_bytes;
-use crate::secrets::{IndexKey, MasterKeys, RootKey};
+use crate::secrets::{HeldMasterKeys, IndexKey, MasterKeys, RootKey};
 use crate::store::StoreError;
 
 pub use answer::AnswerKey;
@@ -43,7 +43,7 @@ pub use open::{SealedValue, Stream};
 pub use payload::{RequestOrigin, origin, seal};
 pub use rows::ATTEMPT;
 pub use sealed::{Place, is_sealed};
-pub use table::{AddressedInvitation, rewrap};
+pub use table::{AddressedInvitation, Wrapping, rewrap, wrappings};
 use wrapped::Unwrapped;
 pub use wrapped::WrappedKey;
 
@@ -120,7 +120,7 @@ pub struct Vault {
 struct Inner {
     /// Of the keeper's role.
     pool: PgPool,
-    master: MasterKeys,
+    master: HeldMasterKeys,
     index: IndexKey,
     answers: AnswerKey,
     cache: Cache,
@@ -133,7 +133,7 @@ impl Vault {
         Self {
             inner: Arc::new(Inner {
                 pool,
-                master,
+                master: HeldMasterKeys::new(master),
                 index: IndexKey::from(root),
                 answers,
                 cache: Cache::new(),
@@ -165,7 +165,7 @@ impl Vault {
     /// A new key, to be stored with the events it seals.
     pub fn new_key(&self, owner: Owner, address_hash: Option<[u8; 32]>) -> NewDataKey {
         let key = DataKey { id: ids::new_v7(), secret: random_bytes() };
-        let wrapped = wrapped::wrap(self.inner.master.current(), key.id.as_bytes(), &key.secret);
+        let wrapped = wrapped::wrap(self.inner.master.get().current(), key.id.as_bytes(), &key.secret);
         NewDataKey { owner, key, address_hash, wrapped }
     }
 
@@ -233,7 +233,13 @@ impl Vault {
     fn unwrap(&self, row: table::Row) -> Result<Option<DataKey>, StoreError> {
         let Some(wrapped) = row.wrapped else { return Ok(None) };
         let wrapped = WrappedKey { wrapped, wrapped_by: row.wrapped_by };
-        match wrapped::unwrap(&self.inner.master, row.key_id.as_bytes(), &wrapped) {
+        let identity = row.key_id.as_bytes();
+        let unwrapped = match wrapped::unwrap(&self.inner.master.get(), identity, &wrapped) {
+            // Somebody may just have rotated it.
+            Unwrapped::OtherMaster => wrapped::unwrap(&self.inner.master.reread(), identity, &wrapped),
+            unwrapped => unwrapped,
+        };
+        match unwrapped {
             Unwrapped::Key(secret) => Ok(Some(DataKey { id: row.key_id, secret })),
             Unwrapped::OtherMaster => Err(StoreError::Corrupt(format!(
                 "data key {} is wrapped by a master key this process does not have",

@@ -166,7 +166,7 @@ impl Closed {
             None => (None, None),
         };
         let (ip, user_agent) = origin.map_or((None, None), |origin| (origin.ip, origin.user_agent));
-        Opened { payload, broken, ip, user_agent, logged: self.logged }
+        Opened { payload, broken, ip, user_agent, logged: self.logged }.upcast()
     }
 }
 

@@ -78,6 +78,25 @@ pub(super) async fn invitations_in(
     .await?)
 }
 
+/// How many keys, the root key counted, a master key wraps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrapping {
+    pub master: Vec<u8>,
+    pub keys: i64,
+}
+
+/// Which master keys are in use.
+pub async fn wrappings(pool: &PgPool) -> Result<Vec<Wrapping>, StoreError> {
+    Ok(sqlx::query_as!(
+        Wrapping,
+        r#"select wrapped_by as "master!", count(*) as "keys!"
+           from (select wrapped_by from data_keys where wrapped is not null union all select wrapped_by from root_key) w
+           group by wrapped_by order by wrapped_by"#
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
 /// Wraps every key that an earlier master key wraps with the current one; returns how many. `progress` hears how many
 /// are done.
 pub async fn rewrap(

@@ -55,7 +55,7 @@ impl CloudEvent {
     }
 
     fn shown(opened: Opened) -> Result<Self, serde_json::Error> {
-        let data = opened.data();
+        let (data, version) = (opened.data(), opened.version());
         let event = opened.logged;
         let metadata: Metadata = serde_json::from_str(&event.metadata)?;
         let actor = match &metadata.actor_id {
@@ -68,7 +68,7 @@ impl CloudEvent {
             // An event's place in its workspace never changes, so its id need not be stored.
             id: Uuid::new_v5(&event.workspace_id, &event.workspace_seq.to_be_bytes()),
             source: format!("/workspaces/{}", event.workspace_id),
-            kind: format!("tenure.{action}.v{}", event.event_version),
+            kind: format!("tenure.{action}.v{version}"),
             time: event.recorded_at,
             subject: event.aggregate_id,
             datacontenttype: "application/json",

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::App;
+use crate::projector::Snapshot;
 
 /// How far the read models may be behind before the service says it is not ready, in events.
 const TOLERABLE_LAG: i64 = 10_000;
@@ -56,19 +57,21 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     if let (Some(error), true) = (&snapshot.last_error, database) {
         reasons.push(format!("the read models cannot be moved on: {error}"));
     }
-    let degraded = snapshot.parked > 0 || !snapshot.outdated.is_empty() || !app.access.is_fresh();
-    let status = match (reasons.is_empty(), degraded) {
+    let degraded_by = degraded_by(&app, &snapshot);
+    let status = match (reasons.is_empty(), degraded_by.is_empty()) {
         (false, _) => "unavailable",
-        (true, true) => "degraded",
-        (true, false) => "ready",
+        (true, false) => "degraded",
+        (true, true) => "ready",
     };
     let body = json!({
         "status": status,
         "reasons": reasons,
+        "degraded_by": degraded_by,
         "read_models": {
             "position": snapshot.position,
             "lag": snapshot.lag,
             "parked": snapshot.parked,
+            "parked_workspaces": snapshot.waiting.workspaces.len(),
             "outdated": snapshot.outdated,
         },
         "access": {
@@ -79,6 +82,24 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     });
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, axum::Json(body)).into_response()
+}
+
+/// What does not go well, and keeps nobody from being served but those whom it concerns.
+fn degraded_by(app: &App, snapshot: &Snapshot) -> Vec<String> {
+    let mut flaws = Vec::new();
+    let parked = snapshot.waiting.workspaces.len();
+    if parked > 0 {
+        let wait = if parked == 1 { "workspace waits" } else { "workspaces wait" };
+        flaws.push(format!("{parked} {wait} at an event that cannot be applied: see `tenure projections`"));
+    }
+    if !snapshot.outdated.is_empty() {
+        let names = snapshot.outdated.join(", ");
+        flaws.push(format!("read models of an older version: `tenure rebuild` {names}"));
+    }
+    if !app.access.is_fresh() {
+        flaws.push("access checks ask the log, since what is in memory is not known to be fresh".to_owned());
+    }
+    flaws
 }
 
 async fn metrics_page(State(app): State<Arc<App>>) -> Response {

@@ -67,9 +67,10 @@ impl Look {
         if !self.caller.0.opens(id) {
             return Err(Failure::from(workspace::Refusal::NotFound).into());
         }
-        let mut tx = self.app.reads.workspace(id, self.seen).await?;
+        let mut tx = self.app.reads.workspace_though_parked(id, self.seen).await?;
         match &self.caller.0.actor {
             Some(Actor::Service | Actor::System) => {
+                self.app.reads.refuse_parked(&mut tx).await?;
                 if workspaces::find(&mut tx).await.map_err(StoreError::from)?.is_none() {
                     return Err(Failure::from(workspace::Refusal::NotFound).into());
                 }
@@ -82,6 +83,7 @@ impl Look {
                 return Err(Failure::from(workspace::Refusal::NotFound).into());
             }
         }
+        self.app.reads.refuse_parked(&mut tx).await?;
         Ok(tx)
     }
 

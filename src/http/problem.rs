@@ -8,6 +8,8 @@ use crate::store::{Failure, Refusal, StoreError};
 
 /// The mark of a problem that says that there is no such workspace, as strangers are told of every workspace.
 pub(super) const HIDES_WORKSPACE: &str = "hides_workspace";
+/// The code of what rests on a history that cannot be read.
+pub const HISTORY_UNREADABLE: &str = "history_unreadable";
 
 /// The status of a refusal, by its code; a rule's refusal is 409 unless the contract says otherwise.
 fn status(code: &str) -> StatusCode {
@@ -85,12 +87,39 @@ impl From<StoreError> for Problem {
             )
             .with("outcome", "unknown".into())
             .with_retry_after(2),
-            StoreError::Internal(cause) | StoreError::Corrupt(cause) => {
+            StoreError::Internal(cause) => {
                 tracing::error!(%cause, "a command failed");
                 Self::internal()
             }
+            StoreError::Corrupt(cause) => {
+                tracing::error!(%cause, "a history cannot be read");
+                history_unreadable("Part of the history cannot be read by this program. Nothing happened")
+            }
+            StoreError::Unreadable { workspace, reason } => {
+                tracing::error!(%workspace, reason, "a history cannot be read");
+                history_unreadable(
+                    "An event of this workspace cannot be read by this program, so nothing can be decided on it. \
+                     Nothing happened",
+                )
+                .with("workspace_id", workspace.to_string().into())
+            }
+            StoreError::Parked { workspace, position } => history_unreadable(
+                "An event of this workspace could not be applied, so what would be shown is out of date. Nothing is \
+                 shown",
+            )
+            .with("workspace_id", workspace.to_string().into())
+            .with("position", position.into()),
         }
     }
+}
+
+/// Of a workspace with an event that cannot be read, until somebody mends that: its own problem, and nobody else's.
+fn history_unreadable(what: &str) -> Problem {
+    let detail = format!(
+        "{what}; trying again helps once the operator has mended it: `tenure projections` says which event it is, \
+         `tenure projections --retry-parked` goes on from there. Other workspaces are not affected."
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, HISTORY_UNREADABLE, detail).with_retry_after(60)
 }
 
 impl From<Failure> for Problem {

@@ -49,7 +49,7 @@ impl Past {
                     return Ok(Arc::new(state));
                 }
                 sequence = logged.sequence;
-                let recorded = logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                let recorded = logged.decode().map_err(StoreError::from)?;
                 if let Some(event) = own(recorded.event) {
                     state.apply(event);
                 }

@@ -26,14 +26,14 @@ pub async fn history_of(
     }
     let mut on = Bearing { membership, user_id: user.to_string(), ..Bearing::default() };
     for logged in own {
-        let recorded = logged.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let recorded = logged.decode().map_err(StoreError::from)?;
         if let Event::Membership(event) = recorded.event {
             on.learn(&event);
         }
     }
     let events = history::bearing(tx, &on, until, after, limit).await?;
     let entries = vault.open_events(events).await?.into_iter().map(|opened| {
-        let recorded = opened.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let recorded = opened.decode().map_err(StoreError::from)?;
         HistoryEntry::of(&recorded)
     });
     entries.collect::<Result<_, _>>().map(Some)

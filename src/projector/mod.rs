@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use crate::data_keys::Vault;
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
-pub use parking::{Parked, parked, retry_parked};
+pub use parking::{Parked, Waiting, parked, retry_parked};
 pub use reader::Hole;
 pub use rebuild::{Progress, rebuild};
 pub use status::{Role, Snapshot};

@@ -1,6 +1,7 @@
 //! Poison: an event a projection cannot apply parks its workspace in that projection, in order; all others go on.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Connection, PgConnection, PgPool};
 use tenure_aggregates::{Time, WorkspaceId};
@@ -101,6 +102,48 @@ impl Lane {
             "an event could not be applied: its workspace is parked in this read model until somebody mends it"
         );
         Ok(())
+    }
+}
+
+/// Who waits in the live read models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// From which position on a workspace is not shown, in the read model that stopped first.
+    pub workspaces: HashMap<Uuid, i64>,
+    /// How many workspaces wait, by read model.
+    pub models: BTreeMap<String, i64>,
+}
+
+impl<'a> FromIterator<(&'a str, Uuid, i64)> for Waiting {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Uuid, i64)>>(parked: I) -> Self {
+        let mut waiting = Self::default();
+        for (model, workspace, position) in parked {
+            let first = waiting.workspaces.entry(workspace).or_insert(position);
+            *first = position.min(*first);
+            *waiting.models.entry(model.to_owned()).or_default() += 1;
+        }
+        waiting
+    }
+}
+
+impl Waiting {
+    pub(super) fn in_lanes(lanes: &[Lane]) -> Self {
+        let of = |lane: &'_ Lane| {
+            let name = lane.projection.name;
+            let parked: Vec<_> = lane.parked.iter().map(|(workspace, at)| (name, *workspace, *at)).collect();
+            parked
+        };
+        lanes.iter().flat_map(of).collect()
+    }
+
+    pub(super) async fn read(projector: &PgPool) -> Result<Self, sqlx::Error> {
+        let parked = parked(projector).await?;
+        Ok(parked.iter().map(|one| (one.name.as_str(), one.workspace_id, one.position)).collect())
+    }
+
+    /// Counted once per read model.
+    pub fn total(&self) -> i64 {
+        self.models.values().sum()
     }
 }
 

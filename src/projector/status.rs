@@ -1,6 +1,11 @@
 //! What the projector tells of itself: for readiness, metrics and the log.
 
+use std::sync::Arc;
+
+use tenure_projections::ALL;
+
 use super::checkpoint::Seen;
+use super::parking::Waiting;
 use super::reader::Hole;
 use super::step::Step;
 use super::{Error, Projector};
@@ -15,6 +20,8 @@ pub struct Snapshot {
     pub lag: i64,
     /// Workspaces that wait, counted once per read model.
     pub parked: i64,
+    /// Which those are. Complete up to `position`.
+    pub waiting: Arc<Waiting>,
     /// Positions that are missing from the log: an alarm, and the read models wait there.
     pub hole: Option<Hole>,
     /// Read models that serve rows of an older version; [`rebuild`](fn@super::rebuild) mends that.
@@ -55,20 +62,32 @@ impl Projector {
         });
     }
 
-    pub(super) fn saw(&self, seen: Seen) {
+    pub(super) async fn saw(&self, seen: Seen) -> Result<(), Error> {
+        // Before it is told how far the read models are: whoever waited for that must know what is not shown.
+        let waiting = if seen.parked > 0 { Waiting::read(&self.pool).await? } else { Waiting::default() };
+        self.parked_are(waiting);
         self.reached(seen.applied, seen.head, |now| {
             if now.role == Role::Leader && seen.applied > now.position {
                 now.role = Role::Follower;
             }
-            now.parked = seen.parked;
         });
-        self.parked_metric(seen.parked);
+        Ok(())
     }
 
-    pub(super) fn parked_are(&self, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.snapshot.send_modify(|now| now.parked = count);
-        self.parked_metric(count);
+    #[allow(clippy::cast_precision_loss, reason = "exact below 2^53")]
+    pub(super) fn parked_are(&self, waiting: Waiting) {
+        metrics::gauge!("tenure_projection_parked").set(waiting.total() as f64);
+        for projection in &ALL {
+            let count = waiting.models.get(projection.name).copied().unwrap_or_default();
+            metrics::gauge!("tenure_parked_workspaces", "projection" => projection.name).set(count as f64);
+        }
+        self.snapshot.send_if_modified(|now| {
+            let news = *now.waiting != waiting;
+            if news {
+                (now.parked, now.waiting) = (waiting.total(), Arc::new(waiting));
+            }
+            news
+        });
     }
 
     pub(super) fn failed(&self, error: &Error) {
@@ -95,10 +114,5 @@ impl Projector {
             *applied = position.max(*applied);
             further
         });
-    }
-
-    #[allow(clippy::cast_precision_loss, clippy::unused_self, reason = "exact below 2^53")]
-    fn parked_metric(&self, count: i64) {
-        metrics::gauge!("tenure_projection_parked").set(count as f64);
     }
 }

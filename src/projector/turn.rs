@@ -2,6 +2,7 @@
 
 use super::checkpoint::{self, State, create_missing, lock, peek};
 use super::error::{Error, poison};
+use super::parking::Waiting;
 use super::reader::BATCH;
 use super::step::{Care, Step, step};
 use super::{Projector, Role};
@@ -30,7 +31,7 @@ impl Projector {
         }
         if !self.awaited() {
             let seen = peek(&self.pool).await?;
-            self.saw(seen);
+            self.saw(seen).await?;
             if seen.head <= seen.applied {
                 return Ok(Outcome::Nothing);
             }
@@ -50,7 +51,7 @@ impl Projector {
             }
             Err(error) if error.lock_lost() => {
                 let seen = peek(&self.pool).await?;
-                self.saw(seen);
+                self.saw(seen).await?;
                 self.snapshot.send_if_modified(|now| {
                     std::mem::replace(&mut now.role, Role::Follower) != Role::Follower
                 });
@@ -72,7 +73,7 @@ impl Projector {
         } else {
             tx.rollback().await?;
         }
-        self.parked_are(after);
+        self.parked_are(Waiting::in_lanes(&lanes));
         Ok(step)
     }
 

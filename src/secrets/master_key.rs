@@ -12,6 +12,8 @@ use super::random::random_bytes;
 use super::secret_file::{self, SecretFileError};
 
 const LENGTH: usize = 32;
+/// How many keys a file may hold.
+const MOST: usize = 64;
 
 /// Why there is no usable master key.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,10 @@ pub enum MasterKeyError {
     File(#[from] SecretFileError),
     #[error("the master key {path} holds {length} bytes, not 32 for each key")]
     WrongLength { path: PathBuf, length: usize },
+    #[error(
+        "{path} holds {MOST} master keys: `tenure master-key retire` removes those that are needed no more"
+    )]
+    TooMany { path: PathBuf },
     #[error("the master key {0} is all zeroes")]
     AllZero(String),
     #[error("the master key {path} was made by another process and is gone again")]
@@ -76,13 +82,17 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// The master keys at hand: the first wraps, all unwrap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MasterKeys(Vec<MasterKey>);
+pub struct MasterKeys {
+    keys: Vec<MasterKey>,
+    /// Where they were read from, if not from the settings.
+    file: Option<PathBuf>,
+}
 
 impl MasterKeys {
     /// At least one key.
     pub fn of(keys: Vec<MasterKey>) -> Self {
         debug_assert!(!keys.is_empty(), "there is a current key");
-        Self(keys)
+        Self { keys, file: None }
     }
 
     /// From `TENURE_MASTER_KEY` and `TENURE_PREVIOUS_MASTER_KEYS` (commas between them).
@@ -93,7 +103,37 @@ impl MasterKeys {
         {
             keys.push(MasterKey::parse("TENURE_PREVIOUS_MASTER_KEYS", text)?);
         }
-        Ok(Self(keys))
+        Ok(Self::of(keys))
+    }
+
+    /// Reads the file again, which must be there.
+    pub(crate) fn read(path: &Path) -> Result<Self, MasterKeyError> {
+        match secret_file::read(path)? {
+            Some(content) => Self::from_content(path, &content),
+            None => Err(MasterKeyError::Vanished { path: path.to_owned() }),
+        }
+    }
+
+    /// Puts a new key before the others, in one step: whoever reads the file has all of them or all but the new one.
+    pub fn add_new(path: &Path) -> Result<Self, MasterKeyError> {
+        let mut keys = Self::read(path)?.keys;
+        if keys.len() >= MOST {
+            return Err(MasterKeyError::TooMany { path: path.to_owned() });
+        }
+        keys.insert(0, MasterKey::random());
+        Self::write(path, &keys)
+    }
+
+    /// Leaves the current key alone in the file.
+    pub fn keep_current(path: &Path) -> Result<Self, MasterKeyError> {
+        let keys = Self::read(path)?.keys;
+        Self::write(path, &keys[..1])
+    }
+
+    fn write(path: &Path, keys: &[MasterKey]) -> Result<Self, MasterKeyError> {
+        let content: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
+        secret_file::replace(path, &content)?;
+        Self::read(path)
     }
 
     /// Reads the file, or makes it when it is not there yet. It holds the current key, then earlier ones.
@@ -117,20 +157,26 @@ impl MasterKeys {
         if keys.contains(&[0; LENGTH]) {
             return Err(MasterKeyError::AllZero(path.display().to_string()));
         }
-        Ok(Self(keys.iter().copied().map(MasterKey).collect()))
+        let keys = keys.iter().copied().map(MasterKey).collect();
+        Ok(Self { keys, file: Some(path.to_owned()) })
     }
 
     pub fn current(&self) -> &MasterKey {
-        &self.0[0]
+        &self.keys[0]
     }
 
     /// All of them, the current one first.
     pub fn all(&self) -> &[MasterKey] {
-        &self.0
+        &self.keys
     }
 
     pub fn by_id(&self, id: &[u8]) -> Option<&MasterKey> {
-        self.0.iter().find(|key| key.id() == id)
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// The file they stand in; none if the settings hold them.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must stay secret: the master key, the root key and what is derived from it, and the operator key.
 //!
 //! # Layout
-//! - [`master_key`]: wraps the keys in the database, and is outside of it
+//! - [`master_key`]: wraps the keys in the database, and is outside of it; [`held_master_keys`]: follows its file
 //! - [`root_key`]: the root of every derived key
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
 //! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
@@ -15,6 +15,7 @@
 pub mod api_key;
 pub mod audit_signing_key;
 pub mod cursor;
+pub mod held_master_keys;
 pub mod invitation_token;
 pub mod invite_code;
 mod mac;
@@ -28,6 +29,7 @@ pub mod session_key;
 pub use api_key::ApiKeyKey;
 pub use audit_signing_key::{AuditSigningKey, AuditSigningKeyError};
 pub use cursor::CursorKey;
+pub use held_master_keys::HeldMasterKeys;
 pub use invitation_token::InvitationTokenKey;
 pub use invite_code::InviteCodeKey;
 pub use master_key::{MasterKey, MasterKeyError, MasterKeys};

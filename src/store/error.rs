@@ -6,6 +6,7 @@
 use serde_json::Value;
 use tenure_aggregates::event::Fault;
 use tenure_aggregates::{Refused, WorkspaceId};
+use tenure_projections::Undecodable;
 
 /// A rule said no; nothing was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +68,18 @@ pub enum StoreError {
     /// A stream that cannot be decoded, or that holds another workspace's events.
     #[error("the stream cannot be read: {0}")]
     Corrupt(String),
+    /// An event of this workspace cannot be decoded.
+    #[error("the history of workspace {workspace} cannot be read: {reason}")]
+    Unreadable { workspace: WorkspaceId, reason: String },
+    /// The read models do not show this workspace's events from that position on: one could not be applied.
+    #[error("workspace {workspace} waits at position {position}")]
+    Parked { workspace: WorkspaceId, position: i64 },
+}
+
+impl From<Undecodable> for StoreError {
+    fn from(event: Undecodable) -> Self {
+        Self::Unreadable { workspace: event.workspace_id, reason: event.to_string() }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -99,6 +112,13 @@ pub enum Failure {
     Unconfirmed,
     /// This idempotency key has been used; its answer is kept.
     KeyTaken,
+}
+
+impl Failure {
+    /// Whether the log itself is at fault, until somebody mends it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unreadable { .. } | StoreError::Corrupt(_)))
+    }
 }
 
 impl<R: Refused> From<R> for Failure {

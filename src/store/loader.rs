@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use cqrs_es::DomainEvent;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use postgres_es::PostgresEventRepository;
 use sqlx::PgPool;
-use tenure_aggregates::WorkspaceId;
 use tenure_aggregates::adapter::Stream;
+use tenure_aggregates::{WorkspaceId, upcast};
 
 use super::error::StoreError;
 use crate::data_keys::Vault;
@@ -86,8 +87,20 @@ fn strays<A: Stream>(events: &[SerializedEvent]) -> bool {
     first.is_none() || homes.any(|home| home.is_none() || !A::SHARED && home != first)
 }
 
+/// The event in its current shape, which must be one this program knows.
 fn decode<A: Stream>(event: SerializedEvent) -> Result<A::Event, StoreError> {
-    let (kind, sequence) = (event.event_type, event.sequence);
-    serde_json::from_value(event.payload)
-        .map_err(|error| StoreError::Corrupt(format!("{kind} {} {sequence}: {error}", event.aggregate_id)))
+    let workspace = workspace_of(&event).unwrap_or(WorkspaceId(uuid::Uuid::nil()));
+    let SerializedEvent { aggregate_id, sequence, event_type, event_version, payload, .. } = event;
+    let unreadable = |reason: String| StoreError::Unreadable {
+        workspace,
+        reason: format!("{event_type} {aggregate_id} {sequence}: {reason}"),
+    };
+    let payload = upcast::upcast(&event_type, &event_version, payload)
+        .map_err(|unknown| unreadable(unknown.to_string()))?;
+    let event: A::Event = serde_json::from_value(payload).map_err(|error| unreadable(error.to_string()))?;
+    let name = event.event_type();
+    if name != event_type {
+        return Err(unreadable(format!("a {name} in a row of that type")));
+    }
+    Ok(event)
 }

@@ -25,6 +25,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("first", include_str!("fixtures/events-first.json")),
     ("access", include_str!("fixtures/events-access.json")),
     ("sessions", include_str!("fixtures/events-sessions.json")),
+    ("sealed", include_str!("fixtures/events-sealed.json")),
 ];
 
 /// Every event type that may stand in a log.
@@ -86,7 +87,13 @@ async fn events_of_every_version_are_read_as_they_were() {
         let surgeon =
             sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(surgeon).await.unwrap();
         insert(&surgeon, &fixture["events"]).await;
-        let service = TestService::start_on(database, |_| {}).await;
+        insert_keys(&surgeon, &fixture).await;
+        let service = TestService::start_on(database, |settings| {
+            if fixture.get("data_keys").is_some() {
+                settings.master_key = Some(master_key());
+            }
+        })
+        .await;
         log_is_whole(&surgeon).await;
         caught_up(&surgeon).await;
         let parked: i64 =
@@ -127,6 +134,35 @@ async fn events_of_every_version_are_read_as_they_were() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen, TYPES);
+}
+
+// What clients are fed is of the current shape, and says so.
+#[tokio::test]
+async fn an_event_of_an_older_shape_is_fed_in_the_current_one() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/events-sessions.json")).unwrap();
+    let database = fresh_database().await;
+    let surgeon = database.clone().options([("session_replication_role", "replica")]);
+    let surgeon =
+        sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(surgeon).await.unwrap();
+    insert(&surgeon, &fixture["events"]).await;
+    let old =
+        fixture["events"].as_array().unwrap().iter().find(|event| event["event_type"] == "SessionSwitched");
+    let old = old.unwrap();
+    assert_eq!((&old["event_version"], old["payload"].get("switched_at")), (&json!("1"), None));
+    let service = TestService::start_on(database, |_| {}).await;
+    caught_up(&surgeon).await;
+    let path = format!("/v1/workspaces/{}/events", old["workspace_id"].as_str().unwrap());
+    let fed = service.operator().get(&path).await.expect(StatusCode::OK);
+    let lines = fed.body.as_str().unwrap().lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let fed: Vec<Value> = lines.collect();
+    let fed = fed
+        .iter()
+        .find(|event| event["position"] == old["position"])
+        .unwrap_or_else(|| panic!("{old} in {fed:#?}"));
+    assert_eq!(fed["type"], "tenure.session.switched.v2", "{fed}");
+    assert_eq!((&fed["data"]["switched_at"], fed["data"].get("at")), (&old["payload"]["at"], None), "{fed}");
+    surgeon.close().await;
+    service.stop().await;
 }
 
 /// The two columns that became one say the same in it.
@@ -171,6 +207,21 @@ fn still_says(now: &Value, then: &Value) -> bool {
             then.iter().all(|(field, then)| now.get(field).is_some_and(|now| still_says(now, then)))
         }
         _ => now == then,
+    }
+}
+
+/// What wraps the keys of fixtures whose events are sealed.
+fn master_key() -> String {
+    "07".repeat(32)
+}
+
+/// The keys a history is sealed with, and the one all other secrets come from; none before there were any.
+async fn insert_keys(surgeon: &PgPool, fixture: &Value) {
+    for table in ["data_keys", "root_key"] {
+        let Some(rows) = fixture.get(table) else { continue };
+        let insert =
+            format!("insert into {table} select * from json_populate_recordset(null::{table}, $1::json)");
+        sqlx::query(&insert).bind(rows.to_string()).execute(surgeon).await.unwrap();
     }
 }
 
@@ -366,7 +417,7 @@ async fn withdraw_an_erasure(admin: &PgPool) {
 #[tokio::test]
 async fn writes_a_fixture_if_told_so() {
     let Ok(name) = std::env::var("WRITE_FIXTURE") else { return };
-    let service = TestService::start().await;
+    let service = TestService::start_with(|settings| settings.master_key = Some(master_key())).await;
     let acme = everything(&service).await;
     let admin = service.admin().await;
     withdraw_an_erasure(&admin).await;
@@ -376,6 +427,10 @@ async fn writes_a_fixture_if_told_so() {
         .fetch_one(&admin)
         .await
         .unwrap();
+    for table in ["data_keys", "root_key"] {
+        let all = format!("select json_agg(k) from {table} k");
+        fixture[table] = sqlx::query_scalar(&all).fetch_one(&admin).await.unwrap();
+    }
     for (table, rows) in rows(&admin).await {
         fixture["rows"][table] = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap()).collect();
     }

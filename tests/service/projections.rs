@@ -69,17 +69,31 @@ async fn a_poison_event_parks_its_workspace_and_nobody_else() {
         assert_eq!(added.status(), StatusCode::CREATED, "{}", added.text().await.unwrap());
     }
     caught_up(&admin).await;
-    let members = async |id: &str| {
+    let list = async |id: &str| {
         let listed = send(Method::GET, &format!("/v1/workspaces/{id}/members"), Some("ada"), json!({})).await;
-        listed.json::<Value>().await.unwrap()["items"].as_array().unwrap().len()
+        (listed.status(), listed.json::<Value>().await.unwrap())
     };
-    assert_eq!((members(sick).await, members(sound).await), (1, 2));
+    let members = async |id: &str| list(id).await.1["items"].as_array().unwrap().len();
+    // Nothing is shown rather than what is out of date.
+    let (status, problem) = list(sick).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert_eq!((&problem["code"], &problem["workspace_id"]), (&json!("history_unreadable"), &json!(sick)));
+    assert_eq!(members(sound).await, 2);
     let ready = send(Method::GET, "/readyz", None, json!({})).await;
     assert_eq!(ready.status(), StatusCode::OK);
-    assert_eq!(ready.json::<Value>().await.unwrap()["status"], "degraded");
+    let ready = ready.json::<Value>().await.unwrap();
+    assert_eq!(
+        (&ready["status"], &ready["read_models"]["parked_workspaces"]),
+        (&json!("degraded"), &json!(1))
+    );
+    assert!(ready["degraded_by"][0].as_str().unwrap().starts_with("1 workspace waits"), "{ready}");
     let metrics = send(Method::GET, "/metrics", None, json!({})).await.text().await.unwrap();
     let parked = format!("\ntenure_projection_parked {}\n", ALL.len());
     assert!(metrics.contains(&parked), "{metrics}");
+    for model in &ALL {
+        let parked = format!("\ntenure_parked_workspaces{{projection=\"{}\"}} 1\n", model.name);
+        assert!(metrics.contains(&parked), "{metrics}");
+    }
     assert!(serving.log().contains("parked in this read model"), "{}", serving.log());
     let shown = place.runs(&["projections"]).await.well();
     assert_eq!(shown.matches(&format!("of workspace {sick} at position")).count(), ALL.len(), "{shown}");
@@ -105,6 +119,8 @@ async fn a_poison_event_parks_its_workspace_and_nobody_else() {
     for _ in 0..100 {
         let ready = send(Method::GET, "/readyz", None, json!({})).await.json::<Value>().await.unwrap();
         if ready["status"] == "ready" {
+            let metrics = send(Method::GET, "/metrics", None, json!({})).await.text().await.unwrap();
+            assert!(metrics.contains("\ntenure_parked_workspaces{projection=\"members\"} 0\n"), "{metrics}");
             return read_models_are_the_fold(&admin, &place.vault().await).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

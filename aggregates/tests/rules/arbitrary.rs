@@ -271,8 +271,8 @@ pub(crate) fn session_events() -> impl Strategy<Value = Vec<SessionEvent>> {
         (user_id in users(), workspace_id in workspaces(), expires_at in times(), started_at in times()) =>
             E::SessionStarted { session_id: session_id(1), user_id, workspace_id, expires_at, started_at },
         (user_id in users(), workspace_id in workspace, generation in numbers(), because in switchings(),
-         at in times()) =>
-            E::SessionSwitched { user_id, workspace_id, generation, because, at },
+         switched_at in times()) =>
+            E::SessionSwitched { user_id, workspace_id, generation, because, switched_at },
         (user_id in users(), because in session_endings()) => E::SessionEnded { user_id, because },
     ];
     vec(event, 0..20)

@@ -17,7 +17,9 @@ use tenure_aggregates::values::Slug;
 use tenure_aggregates::workspace::{
     CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceEvent,
 };
-use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, Workspace};
+use tenure_aggregates::{
+    ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, Workspace, upcast,
+};
 
 use crate::{
     api_key_id, custom, days, email, invitation_id, minutes, noon, permission, permissions, role_name,
@@ -32,7 +34,7 @@ fn assert_shapes<E: DomainEvent>(examples: &[E]) {
         let text = serde_json::to_string(event).unwrap();
         assert_eq!(&serde_json::from_str::<E>(&text).unwrap(), event, "{text}");
         assert_eq!(serde_json::to_value(event).unwrap()["type"], event.event_type());
-        assert_eq!(event.event_version(), "1");
+        assert_eq!(event.event_version(), upcast::current(&event.event_type()).to_string());
         assert_nothing_in_clear(&event.event_type(), &serde_json::to_value(event).unwrap());
     }
     names.sort();
@@ -320,7 +322,7 @@ fn every_event_of_a_session_keeps_its_shape() {
             workspace_id: Changed { from: workspace_id(1), to: workspace_id(2) },
             generation: 2,
             because: Switching::Chosen,
-            at: noon(),
+            switched_at: noon(),
         },
         SessionEvent::SessionEnded { user_id: user("ada"), because: SessionEnding::SignedOut },
     ]);

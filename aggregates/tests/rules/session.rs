@@ -35,7 +35,7 @@ fn switched(from: u128, to: u128, generation: u32, because: Switching) -> E {
         workspace_id: Changed { from: workspace_id(from), to: workspace_id(to) },
         generation,
         because,
-        at: noon(),
+        switched_at: noon(),
     }
 }
 

@@ -51,7 +51,9 @@ impl Projection for Users {
 pub(crate) fn entered(event: &SessionEvent) -> Option<(WorkspaceId, Time)> {
     match event {
         SessionEvent::SessionStarted { workspace_id, started_at, .. } => Some((*workspace_id, *started_at)),
-        SessionEvent::SessionSwitched { workspace_id, at, .. } => Some((workspace_id.to, *at)),
+        SessionEvent::SessionSwitched { workspace_id, switched_at, .. } => {
+            Some((workspace_id.to, *switched_at))
+        }
         SessionEvent::SessionEnded { .. } => None,
     }
 }

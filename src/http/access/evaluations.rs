@@ -17,6 +17,7 @@ use super::entities::{Action, Asked, Context, Entity};
 use crate::http::App;
 use crate::http::base::body::read_value;
 use crate::http::base::problem::{FieldError, Problem, ProblemBody};
+use crate::http::problem::HISTORY_UNREADABLE;
 
 /// How many questions one request may hold.
 const MOST_QUESTIONS: usize = 1_000;
@@ -110,7 +111,7 @@ async fn evaluate_all(ask: Ask, asked: Asked<Evaluations>) -> Result<Response, P
     let mut evaluations = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let decision = match asked.decide(&ask, index, item, share).await {
-            Err(problem) if problem.status().is_client_error() => denied_for(&problem),
+            Err(problem) if concerns_it_alone(&problem) => denied_for(&problem),
             other => other?,
         };
         let stop = semantic.stops_at(decision.decision);
@@ -120,6 +121,11 @@ async fn evaluate_all(ask: Ask, asked: Asked<Evaluations>) -> Result<Response, P
         }
     }
     Ok(Json(Decisions { evaluations }).into_response())
+}
+
+/// Whether the next question may well have an answer.
+fn concerns_it_alone(problem: &Problem) -> bool {
+    problem.status().is_client_error() || problem.code() == HISTORY_UNREADABLE
 }
 
 impl Semantic {

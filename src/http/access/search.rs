@@ -19,6 +19,7 @@ use super::page::{Found, Page, PageRequest};
 use crate::access::log::Loaded;
 use crate::http::App;
 use crate::http::base::problem::{Problem, ProblemBody};
+use crate::http::problem::HISTORY_UNREADABLE;
 use crate::past::Past;
 use crate::resources::{Member, MemberStatus};
 use crate::store::StoreError;
@@ -126,10 +127,12 @@ async fn resources(ask: Ask, asked: Asked<ResourceSearch>) -> Result<Response, P
     let mut results = Vec::new();
     for id in rows {
         let workspace = WorkspaceId(id);
-        if ask.allows(workspace, &user, &action.name, past.as_ref()).await?
-            && ask.may_ask_about(workspace, user.as_str()).await?
-        {
-            results.push(Entity::workspace(id));
+        match ask.is_open_to(workspace, &user, &action.name, past.as_ref()).await {
+            Ok(true) => results.push(Entity::workspace(id)),
+            // Where nothing can be decided nothing is allowed; the others are none the worse for it.
+            Ok(false) => {}
+            Err(problem) if problem.code() == HISTORY_UNREADABLE => {}
+            Err(problem) => return Err(problem),
         }
     }
     Ok(Json(page.found(&ask.app, results, more)?).into_response())
@@ -166,6 +169,18 @@ async fn actions(ask: Ask, asked: Asked<ActionSearch>) -> Result<Response, Probl
 }
 
 impl Ask {
+    /// Whether the user may do this there, and the caller may know.
+    async fn is_open_to(
+        &self,
+        workspace: WorkspaceId,
+        user: &UserId,
+        permission: &str,
+        past: Option<&Past>,
+    ) -> Result<bool, Problem> {
+        Ok(self.allows(workspace, user, permission, past).await?
+            && self.may_ask_about(workspace, user.as_str()).await?)
+    }
+
     /// Of everybody there, a caller may always see themselves.
     async fn own_alone(
         &self,

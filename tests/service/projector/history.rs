@@ -133,7 +133,7 @@ impl History {
             aggregate_id,
             sequence: *sequence,
             event_type: event_type.to_owned(),
-            event_version: "1".to_owned(),
+            event_version: tenure_aggregates::upcast::current(event_type).to_string(),
             payload,
             metadata: metadata.to_string(),
             recorded_at: self.now,
