@@ -32,7 +32,7 @@ pub struct Settings {
     pub master_key: Option<String>,
     /// Master keys before that one, comma-separated, while keys they wrap are still about.
     pub previous_master_keys: Option<String>,
-    /// The file of the key that checkpoints of the audit log are signed with; `<data-dir>/audit-signing.key` by default.
+    /// The file of the key that checkpoints of the audit log are signed with; beside the master key's by default.
     pub audit_signing_key_file: Option<PathBuf>,
     /// Issuers whose JWTs count: `[{"issuer":…,"audience":…,"jwks_url":…}]`, or `issuer|audience|jwks_url`, comma-separated.
     pub jwt_issuers: Option<String>,
@@ -183,7 +183,10 @@ impl Settings {
     }
 
     pub fn audit_signing_key_file(&self) -> PathBuf {
-        self.audit_signing_key_file.clone().unwrap_or_else(|| self.data_dir.join("audit-signing.key"))
+        self.audit_signing_key_file.clone().unwrap_or_else(|| {
+            // Whoever shares the master key between processes shares this one with it.
+            self.master_key_file().with_file_name("audit-signing.key")
+        })
     }
 
     /// How long session tokens, sessions and keys last.

@@ -85,9 +85,9 @@ impl Service {
         let projector_pool = pool(database, Role::Projector, 8);
         let key_file = settings.audit_signing_key_file();
         let public_url = settings.public_url.as_deref();
-        let checkpoints = Checkpoints::open(&appender_pool, &key_file, public_url).await?;
         let keeper_pool = pool(database, Role::Keeper, 4);
         let (vault, root) = Vault::open(keeper_pool.clone(), masters).await?;
+        let checkpoints = Checkpoints::open(&appender_pool, &key_file, public_url).await?;
         let access = Access::new(settings.access_staleness);
         let store = Store::open(appender_pool.clone(), vault.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);

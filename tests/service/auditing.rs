@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::proofs::support::export;
 use crate::support::Acme;
 use crate::support::process::{Place, Said, ends};
 use crate::support::service::OPERATOR_KEY;
@@ -37,13 +36,6 @@ async fn shell(acme: &Acme, place: &Place, markers: &[&str]) -> Said {
 
 const BY_HAND: [&str; 3] = ["by hand: leaves", "by hand: root", "by hand: compare"];
 
-async fn write_export(acme: &Acme, place: &Place) {
-    let admin = acme.service.admin().await;
-    let export = export(&mut admin.acquire().await.unwrap(), &acme.id).await;
-    admin.close().await;
-    std::fs::write(place.path().join("export.ndjson"), export).unwrap();
-}
-
 #[tokio::test]
 async fn the_commands_of_the_page_verify_a_genuine_history_and_find_what_is_not() {
     let acme = Acme::found().await;
@@ -52,8 +44,7 @@ async fn the_commands_of_the_page_verify_a_genuine_history_and_find_what_is_not(
     let odd = json!({"name": "Zo\u{eb} \"100%\" \\ \u{1f980}", "description": "two\nlines\tand % \\x41"});
     acme.ada().patch(&acme.at(""), odd).await.expect(StatusCode::OK);
     acme.pending("eve@example.com").await;
-    write_export(&acme, &place).await;
-    let said = shell(&acme, &place, &["checkpoint", "verify"]).await.well();
+    let said = shell(&acme, &place, &["export", "checkpoint", "verify"]).await.well();
     assert!(said.contains("Verified: export.ndjson"), "{said}");
     let said = shell(&acme, &place, &BY_HAND).await.well();
     assert!(said.contains("now.checkpoint: ") && said.matches("entries, as signed").count() == 2, "{said}");

@@ -312,6 +312,7 @@ async fn a_database_opens_only_with_its_master_key() {
     let with = |settings: &mut Settings| {
         settings.master_key = Some("11".repeat(32));
         settings.previous_master_keys = Some(hex.clone());
+        settings.audit_signing_key_file = Some(service.master_key_file().with_file_name("audit-signing.key"));
     };
     assert_ne!(key.current(), &MasterKey::of([0x11; 32]));
     Service::start(&settings(&with), &service.database, None).await.unwrap().stop().await;

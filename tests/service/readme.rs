@@ -19,7 +19,10 @@ async fn the_tour_works_as_written() {
     let serving = place.serves().await;
     // The tour stands where a stranger does: beside `.tenure`, with the service on its usual port.
     std::os::unix::fs::symlink(place.data_dir(), place.path().join(".tenure")).unwrap();
-    let tour = block("tour").replace("url=http://127.0.0.1:7373", &format!("url={}", serving.url));
+    let tour = block("tour").to_owned() + block("audit");
+    let tour = tour
+        .replace("cli=target/release/tenure", concat!("cli=", env!("CARGO_BIN_EXE_tenure")))
+        .replace("url=http://127.0.0.1:7373", &format!("url={}", serving.url));
     assert!(tour.contains(&serving.url), "the tour says where the service is");
     let mut shell = Command::new("sh");
     shell.args(["-eu", "-c", &tour]).current_dir(place.path()).stdin(Stdio::null());
@@ -35,6 +38,10 @@ async fn the_tour_works_as_written() {
         r#""action":"workspace.created""#,
         r#""type":"tenure.invitation.accepted.v1""#,
         r#""owner_id":"bob""#,
+        r#""action":"membership.started","target":{"type":"membership","id":"bob"}"#,
+        "Verified: acme.ndjson",
+        r#""email":"[erased]""#,
+        "Verified: later.ndjson",
     ] {
         assert!(said.contains(expected), "no {expected} in\n{said}");
     }

@@ -73,6 +73,7 @@ const IN_CLEAR: &[&str] = &[
     "expires_at",
     "overlap_until",
     "since",
+    "switched_at",
     "at",
 ];
 

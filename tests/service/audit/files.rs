@@ -97,9 +97,9 @@ async fn a_file_that_was_cut_off_anywhere_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_events_are_exported_in_bounded_memory() {
+async fn a_long_history_is_exported_in_bounded_memory() {
     let (acme, place) = (Acme::found().await, Place::new());
-    lengthen(&acme.service, &acme.id, 50_000, 1_000).await;
+    lengthen(&acme.service, &acme.id, 20_000, 3_000).await;
     for (format, at_least) in [("ndjson", 100 << 20), ("parquet", 100 << 10)] {
         let file = place.path().join(format!("long.{format}"));
         let mut command = command(
@@ -123,9 +123,9 @@ async fn fifty_thousand_events_are_exported_in_bounded_memory() {
         assert!(peak > 0 && peak < 96 << 20, "{peak} bytes at the most for {length} bytes of {format}");
         if format == "ndjson" {
             let text = fs::read_to_string(&file).unwrap();
-            assert!(text.lines().count() > 50_000);
+            assert!(text.lines().count() > 20_000);
             let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-            assert_eq!(last["changes"]["seats_limit"]["to"], 50_101);
+            assert_eq!(last["changes"]["seats_limit"]["to"], 20_101);
         }
     }
     acme.service.leave().await;

@@ -13,7 +13,7 @@ use tenure_aggregates::personal::ERASED;
 use crate::model::{Client, Heard, USERS};
 use crate::support::{Answer, TestService};
 
-const STEPS: usize = 26;
+const STEPS: usize = 18;
 
 /// What was answered when the log ended at a position.
 struct Seen {
