@@ -138,6 +138,8 @@ async fn what_is_sealed_goes_out_opened_and_once_it_is_erased_as_erased() {
     let acme = Acme::found().await;
     let (operator, sibling) = (acme.service.operator(), acme.service.sibling().await);
     acme.pending("dave@example.com").await;
+    // What happened elsewhere is fed here once the read models here have heard of it.
+    sibling.app().reads.wait_for(acme.service.head().await).await.unwrap();
     let told = async |feed: &str| -> Vec<String> {
         let mut all = Vec::new();
         for user in [&operator, &sibling.operator()] {
