@@ -8,10 +8,23 @@ use uuid::Uuid;
 use super::batch::Plan;
 use crate::data_keys::Owner;
 
+/// Most batches begin no key, and are spared the table.
+macro_rules! new_data_keys {
+    () => {
+        ", new_data_keys as (
+    insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
+    select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
+           case when k.wrapped is null then k.created_at end
+    from unnest($26::uuid[], $27::uuid[], $28::uuid[], $29::bytea[], $30::bytea[], $31::bytea[], $32::timestamptz[])
+        k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
+)"
+    };
+}
+
 /// No row is inserted when the fence moved or one of the keys is used already. The keys are looked up laterally, so
 /// that a plan made while the table was empty still uses the index when it is not.
 macro_rules! append {
-    ($also:literal) => {
+    ($($also:expr),*) => {
         concat!(
             "
 with head as (
@@ -31,14 +44,8 @@ with head as (
     select k.workspace_id, k.principal, k.key, k.fingerprint, k.answer, head.base + k.n, k.recorded_at
     from unnest($5::uuid[], $6::text[], $7::text[], $12::bytea[], $13::text[], $14::bigint[], $15::timestamptz[])
         k (workspace_id, principal, key, fingerprint, answer, n, recorded_at), head
-), new_data_keys as (
-    insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
-    select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
-           case when k.wrapped is null then k.created_at end
-    from unnest($26::uuid[], $27::uuid[], $28::uuid[], $29::bytea[], $30::bytea[], $31::bytea[], $32::timestamptz[])
-        k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
 )",
-            $also,
+            $($also,)*
             "
 insert into events (position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                     event_version, payload, metadata, recorded_at)
@@ -52,10 +59,14 @@ from head, unnest($16::uuid[], $17::bigint[], $18::text[], $19::text[], $20::big
     };
 }
 
-const APPEND: &str = append!("");
+const APPEND: &str = append!();
+
+/// The same, and keys that begin with it.
+const APPEND_AND_KEEP: &str = append!(new_data_keys!());
 
 /// The same, and the keys that end with it. What was sealed with them was written by statements before this one.
 const APPEND_AND_DESTROY: &str = append!(
+    new_data_keys!(),
     ", destroyed as (
     update data_keys d set wrapped = null, address_hash = null, destroyed_at = $2 from head
     where d.destroyed_at is null and (d.workspace_id = any($33::uuid[]) or d.address_hash = any($34::bytea[]))
@@ -68,7 +79,12 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
     let events = Events::of(plan);
     let heads: Vec<_> = plan.workspaces.iter().collect();
     let data_keys = DataKeys::of(plan);
-    let query = sqlx::query(if plan.destroys { APPEND_AND_DESTROY } else { APPEND })
+    let statement = match (plan.destroys, data_keys.ids.is_empty()) {
+        (true, _) => APPEND_AND_DESTROY,
+        (false, false) => APPEND_AND_KEEP,
+        (false, true) => APPEND,
+    };
+    let query = sqlx::query(statement)
         .bind(plan.events)
         .bind(plan.recorded_at)
         .bind(plan.base)
@@ -93,7 +109,11 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
         .bind(events.event_versions)
         .bind(events.payloads)
         .bind(events.metadata)
-        .bind(events.recorded_at)
+        .bind(events.recorded_at);
+    if !plan.destroys && data_keys.ids.is_empty() {
+        return Ok(query.execute(connection).await?.rows_affected());
+    }
+    let query = query
         .bind(data_keys.ids)
         .bind(data_keys.workspaces)
         .bind(data_keys.invitations)
