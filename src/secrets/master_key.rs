@@ -26,6 +26,10 @@ pub enum MasterKeyError {
         "{path} holds {MOST} master keys: `tenure master-key retire` removes those that are needed no more"
     )]
     TooMany { path: PathBuf },
+    #[error(
+        "the master key {path} is text: it holds 32 raw bytes for each key (or set TENURE_MASTER_KEY to the text)"
+    )]
+    Text { path: PathBuf },
     #[error("the master key {0} is all zeroes")]
     AllZero(String),
     #[error("the master key {path} was made by another process and is gone again")]
@@ -154,6 +158,11 @@ impl MasterKeys {
         if keys.is_empty() || !rest.is_empty() {
             return Err(MasterKeyError::WrongLength { path: path.to_owned(), length: content.len() });
         }
+        // A key in hexadecimal would else count as two.
+        if keys.len() > 1 && content.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+        {
+            return Err(MasterKeyError::Text { path: path.to_owned() });
+        }
         if keys.contains(&[0; LENGTH]) {
             return Err(MasterKeyError::AllZero(path.display().to_string()));
         }
@@ -230,6 +239,8 @@ mod tests {
             assert!(matches!(refusal, MasterKeyError::WrongLength { length: l, .. } if l == length));
             assert_eq!(fs::read(&path).unwrap().len(), length, "a wrong key is never overwritten");
         }
+        let (_home, path) = file("0123456789abcdef".repeat(4).as_bytes());
+        assert!(matches!(MasterKeys::load_or_create(&path), Err(MasterKeyError::Text { .. })));
         let (_home, path) = file(&[0; 32]);
         assert!(matches!(MasterKeys::load_or_create(&path), Err(MasterKeyError::AllZero(_))));
         let (_home, path) = file(&[1; 32]);
