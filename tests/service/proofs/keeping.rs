@@ -114,9 +114,14 @@ async fn a_process_with_a_key_of_its_own_does_not_start() {
     let acme = Acme::found().await;
     let data_dir = tempfile::tempdir().unwrap();
     let flags = Flags { data_dir: Some(data_dir.path().to_owned()), ..Flags::default() };
-    let settings = Settings::read(&flags, None).unwrap();
+    let mut settings = Settings::read(&flags, None).unwrap();
+    settings.master_key_file = Some(acme.service.master_key_file());
+    settings.audit_signing_key_file = Some(data_dir.path().join("audit-signing.key"));
     let refused = Service::start(&settings, &acme.service.database, None).await.unwrap_err().to_string();
     assert!(refused.contains("is not there") && refused.contains("second history"), "{refused}");
+    // Whoever brings the master key brings the one beside it.
+    settings.audit_signing_key_file = None;
+    Service::start(&settings, &acme.service.database, None).await.unwrap().stop().await;
     acme.stop().await;
 }
 
