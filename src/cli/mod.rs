@@ -131,7 +131,7 @@ enum Command {
     /// Rebuild read models beside the live ones, then swap
     #[command(after_help = "Examples:\n  tenure rebuild members\n  tenure rebuild --all")]
     Rebuild {
-        /// workspaces, members, invitations, users or `audit_log`
+        /// Those that `tenure projections` lists
         #[arg(required_unless_present = "all")]
         names: Vec<String>,
         /// Every read model
