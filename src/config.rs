@@ -66,12 +66,24 @@ pub struct Settings {
     /// How long one key signs session tokens.
     #[serde(default = "default_session_key_rotation", deserialize_with = "duration")]
     pub session_key_rotation: Duration,
-    /// Where mail goes out.
+    /// Where mail goes out: `smtp://` (STARTTLS where it is offered; `?tls=required` to insist) or `smtps://`.
     pub smtp_url: Option<String>,
-    /// Whom mail is from.
+    /// Whom mail is from: `Tenure <tenure@example.com>`.
     pub mail_from: Option<String>,
-    /// Networks that webhooks may reach although they are private.
+    /// A folder of templates that are taken in place of the built-in ones.
+    pub mail_templates: Option<PathBuf>,
+    /// The language of what goes out where nothing else is said.
+    #[serde(default = "default_mail_language")]
+    pub mail_language: String,
+    /// The product's own pages that take an invitation, comma-separated; the first is the usual one. `{token}` stands
+    /// for the token. Without any, Tenure's own page is used.
+    pub accept_urls: Option<String>,
+    /// The product's page to sign in, for Tenure's own page; `{return_to}` stands for the way back.
+    pub sign_in_url: Option<String>,
+    /// Networks that webhooks may reach although they are private: CIDRs, comma-separated.
     pub webhook_allow_networks: Option<String>,
+    #[serde(skip)]
+    pub delivery_times: crate::deliveries::Times,
 }
 
 /// What was said on the command line.
@@ -103,6 +115,10 @@ fn default_access_staleness() -> Duration {
 
 fn default_feed_streams() -> usize {
     1_000
+}
+
+fn default_mail_language() -> String {
+    "en".to_owned()
 }
 
 fn default_log() -> String {

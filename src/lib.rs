@@ -4,7 +4,7 @@
 //! - [`http`]: the contract; [`commands`]: what can be done; [`store`]: the event log; [`projector`]: moves the read
 //!   models along it; [`reads`]: reading them
 //! - [`access`]: who may do what, from memory; [`past`]: what was, at any position of the log
-//! - [`feeds`]: the log as other programs follow it
+//! - [`feeds`]: the log as other programs follow it; [`deliveries`]: what goes out because something happened
 //! - [`attempts`]: what was refused; nothing else is written beside the log
 //! - [`audit`]: what was done and what was refused in one order, and its export
 //! - [`resources`]: the shapes clients rely on
@@ -27,6 +27,7 @@ pub mod commands;
 pub mod config;
 pub mod data_keys;
 pub mod database;
+pub mod deliveries;
 pub mod embedded_postgres;
 pub mod feeds;
 pub mod http;

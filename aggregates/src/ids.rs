@@ -57,6 +57,11 @@ uuid_id!(
     ApiKeyId
 );
 
+uuid_id!(
+    /// Where a workspace's events are delivered.
+    WebhookEndpointId
+);
+
 impl WorkspaceId {
     /// Where the operator's own settings are kept.
     pub fn installation() -> Self {

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per aggregate ([`user`], [`workspace`], [`membership`], [`invitation`], [`session`], [`api_key`],
-//!   [`catalogue`], [`claim`]), each read top to bottom: Event, State, evolve, Command, decide, Refusal
+//!   [`webhook_endpoint`], [`catalogue`], [`claim`]), each read top to bottom: Event, State, evolve, Command, decide, Refusal
 //! - [`permission`], [`role`], [`rights`]: what can be allowed, which role allows it, and sets of it
 //! - [`authority`]: what the one who acts may do in a workspace
 //! - [`values`]: checked texts (names, e-mails, slugs, links)
@@ -30,6 +30,7 @@ pub mod session;
 pub mod upcast;
 pub mod user;
 pub mod values;
+pub mod webhook_endpoint;
 pub mod workspace;
 
 pub use api_key::ApiKey;
@@ -37,7 +38,7 @@ pub use authority::Authority;
 pub use catalogue::Catalogue;
 pub use claim::Claim;
 pub use event::{Changed, Refused};
-pub use ids::{ApiKeyId, InvitationId, MembershipId, SessionId, UserId, WorkspaceId};
+pub use ids::{ApiKeyId, InvitationId, MembershipId, SessionId, UserId, WebhookEndpointId, WorkspaceId};
 pub use invitation::Invitation;
 pub use membership::Membership;
 pub use permission::{Permission, PermissionName};
@@ -45,6 +46,7 @@ pub use rights::Rights;
 pub use role::{Role, RoleName};
 pub use session::Session;
 pub use user::User;
+pub use webhook_endpoint::WebhookEndpoint;
 pub use workspace::Workspace;
 
 /// The instant of a command, as handed in by the caller.

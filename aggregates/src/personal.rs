@@ -32,6 +32,7 @@ pub fn of(event_type: &str) -> Option<Personal> {
         "WorkspaceSuspended" | "WorkspaceResumed" | "MembershipDeactivated" => &["reason"],
         "RoleDefined" | "RoleChanged" => &["description"],
         "ApiKeyCreated" => &["name", "networks"],
+        "WebhookEndpointCreated" | "WebhookEndpointChanged" => &["url", "description"],
         "ApiKeyUsedFromNewNetwork" => &["network"],
         "InvitationSent" => return Some(Personal { sealing: Sealing::Invitation, fields: &["email"] }),
         _ => return None,

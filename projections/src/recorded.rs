@@ -11,10 +11,11 @@ use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
 use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
+use tenure_aggregates::webhook_endpoint::WebhookEndpointEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
-    ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, Workspace, WorkspaceId,
-    upcast,
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, UserId, WebhookEndpoint,
+    Workspace, WorkspaceId, upcast,
 };
 use tlog_tiles::Hash;
 use uuid::Uuid;
@@ -77,6 +78,7 @@ pub enum Event {
     Invitation(InvitationEvent),
     Session(SessionEvent),
     ApiKey(ApiKeyEvent),
+    WebhookEndpoint(WebhookEndpointEvent),
     Catalogue(CatalogueEvent),
     Claim(ClaimEvent),
 }
@@ -243,6 +245,7 @@ impl Event {
             Invitation::TYPE => serde_json::from_value(payload).map(Self::Invitation),
             Session::TYPE => serde_json::from_value(payload).map(Self::Session),
             ApiKey::TYPE => serde_json::from_value(payload).map(Self::ApiKey),
+            WebhookEndpoint::TYPE => serde_json::from_value(payload).map(Self::WebhookEndpoint),
             Catalogue::TYPE => serde_json::from_value(payload).map(Self::Catalogue),
             Claim::TYPE => serde_json::from_value(payload).map(Self::Claim),
             other => return Err(format!("unknown aggregate type {other}")),
@@ -258,6 +261,7 @@ impl Event {
             Invitation::TYPE => serde_json::from_str(payload).map(Self::Invitation),
             Session::TYPE => serde_json::from_str(payload).map(Self::Session),
             ApiKey::TYPE => serde_json::from_str(payload).map(Self::ApiKey),
+            WebhookEndpoint::TYPE => serde_json::from_str(payload).map(Self::WebhookEndpoint),
             Catalogue::TYPE => serde_json::from_str(payload).map(Self::Catalogue),
             Claim::TYPE => serde_json::from_str(payload).map(Self::Claim),
             other => return Err(format!("unknown aggregate type {other}")),
@@ -273,6 +277,7 @@ impl Event {
             Self::Invitation(_) => Invitation::TYPE,
             Self::Session(_) => Session::TYPE,
             Self::ApiKey(_) => ApiKey::TYPE,
+            Self::WebhookEndpoint(_) => WebhookEndpoint::TYPE,
             Self::Catalogue(_) => Catalogue::TYPE,
             Self::Claim(_) => Claim::TYPE,
         }
@@ -287,6 +292,7 @@ impl Event {
             Self::Invitation(event) => event.name(),
             Self::Session(event) => event.name(),
             Self::ApiKey(event) => event.name(),
+            Self::WebhookEndpoint(event) => event.name(),
             Self::Catalogue(event) => event.name(),
             Self::Claim(event) => event.name(),
         }

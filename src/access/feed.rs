@@ -186,6 +186,7 @@ impl Feed {
             | Event::User(_)
             | Event::Invitation(_)
             | Event::Session(_)
+            | Event::WebhookEndpoint(_)
             | Event::Claim(_) => return Ok(()),
         };
         match self.load_anew(workspace, &stale).await {

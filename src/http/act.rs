@@ -24,7 +24,7 @@ use super::witness::Witness;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
 use crate::resources::{Answer, Secret};
-use crate::secrets::{api_key, invitation_token, invite_code};
+use crate::secrets::{api_key, invitation_token, invite_code, webhook_secret};
 use crate::store::idempotency::{KeyScope, RequestKey};
 use crate::store::retry::{Command, Done};
 use crate::store::{Failure, Origin, Refusal, StoreError};
@@ -175,6 +175,9 @@ impl Act {
             }
             Secret::ApiKey { at, workspace, nonce } => {
                 (at, "key", api_key::issue(&self.app.keys.api_key, *workspace, *nonce))
+            }
+            Secret::WebhookSecret { at, endpoint, generation } => {
+                (at, "secret", webhook_secret::issue(&self.app.keys.webhook_secret, *endpoint, *generation))
             }
         };
         if let Some(Value::Object(object)) = answer.body.as_mut().and_then(|body| body.pointer_mut(at)) {

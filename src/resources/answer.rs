@@ -27,6 +27,7 @@ pub enum Secret {
     InvitationToken { at: String, invitation: Uuid, generation: u32 },
     InviteCode { at: String, workspace: Uuid, nonce: Uuid },
     ApiKey { at: String, workspace: Uuid, nonce: Uuid },
+    WebhookSecret { at: String, endpoint: Uuid, generation: u32 },
 }
 
 impl Answer {

@@ -4,7 +4,7 @@
 //! - [`master_key`]: wraps the keys in the database, and is outside of it; [`held_master_keys`]: follows its file
 //! - [`root_key`]: the root of every derived key
 //! - [`operator_key`]: the key of whoever runs this service, and its rotation under a running server
-//! - [`invitation_token`], [`invite_code`], [`api_key`]: derived, never stored
+//! - [`invitation_token`], [`invite_code`], [`api_key`], [`webhook_secret`]: derived, never stored
 //! - [`session_key`]: derived per rotation period
 //! - [`audit_signing_key`]: signs checkpoints, and never changes
 //! - [`cursor`]: opaque signed list cursors
@@ -25,6 +25,7 @@ pub mod random;
 pub mod root_key;
 mod secret_file;
 pub mod session_key;
+pub mod webhook_secret;
 
 pub use api_key::ApiKeyKey;
 pub use audit_signing_key::{AuditSigningKey, AuditSigningKeyError};
@@ -37,3 +38,4 @@ pub use operator_key::{OperatorKey, OperatorKeyError, OperatorKeyFile};
 pub use root_key::{IndexKey, Keys, RootKey};
 pub use secret_file::SecretFileError;
 pub use session_key::SessionKeys;
+pub use webhook_secret::WebhookSecretKey;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::mac::MacKey;
 use super::master_key::expand;
-use super::{ApiKeyKey, CursorKey, InvitationTokenKey, InviteCodeKey};
+use super::{ApiKeyKey, CursorKey, InvitationTokenKey, InviteCodeKey, WebhookSecretKey};
 
 /// Changing it voids open invitations, sessions and cursors; leaking it forges them.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ pub struct Keys {
     pub invitation_token: InvitationTokenKey,
     pub invite_code: InviteCodeKey,
     pub api_key: ApiKeyKey,
+    pub webhook_secret: WebhookSecretKey,
 }
 
 impl From<&RootKey> for Keys {
@@ -44,6 +45,7 @@ impl From<&RootKey> for Keys {
             invitation_token: InvitationTokenKey::new(root.derive("tenure invitation token key v1")),
             invite_code: InviteCodeKey::new(root.derive("tenure invite code key v1")),
             api_key: ApiKeyKey::new(root.derive("tenure api key key v1")),
+            webhook_secret: WebhookSecretKey::new(root.derive("tenure webhook secret key v1")),
         }
     }
 }

@@ -16,7 +16,9 @@ impl StreamKey {
     /// A stream another process wrote; `None` for a type this build does not know, which nothing here can have read.
     pub fn known(aggregate_type: &str, id: &str) -> Option<Self> {
         use cqrs_es::Aggregate;
-        use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, Workspace};
+        use tenure_aggregates::{
+            ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, WebhookEndpoint, Workspace,
+        };
         let types = [
             User::TYPE,
             Workspace::TYPE,
@@ -24,6 +26,7 @@ impl StreamKey {
             Invitation::TYPE,
             Session::TYPE,
             ApiKey::TYPE,
+            WebhookEndpoint::TYPE,
             Catalogue::TYPE,
             Claim::TYPE,
         ];

@@ -14,16 +14,17 @@ use tenure_aggregates::personal;
 use tenure_aggregates::session::{Ending as SessionEnding, SessionEvent, Switching};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::values::Slug;
+use tenure_aggregates::webhook_endpoint::{Disabling, WebhookEndpointEvent};
 use tenure_aggregates::workspace::{
     CustomRole, Ending, Kind, Profile, ProfileChange, RoleChange, Social, WorkspaceEvent,
 };
 use tenure_aggregates::{
-    ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, Workspace, upcast,
+    ApiKey, Catalogue, Claim, Invitation, Membership, Role, Session, User, WebhookEndpoint, Workspace, upcast,
 };
 
 use crate::{
-    api_key_id, custom, days, email, invitation_id, minutes, noon, permission, permissions, role_name,
-    session_id, user, workspace_id,
+    api_key_id, custom, days, email, endpoint_id, invitation_id, minutes, noon, permission, permissions,
+    role_name, session_id, user, workspace_id,
 };
 
 /// Holds the shape of each event in `snapshots/`, that it reads back as it was, and that no event is forgotten.
@@ -62,6 +63,10 @@ const IN_CLEAR: &[&str] = &[
     "session_id",
     "invitation_id",
     "key_id",
+    "endpoint_id",
+    "delivery_id",
+    "redelivery_id",
+    "events",
     "created_by",
     "invited_by",
     "invited_by_key",
@@ -270,6 +275,37 @@ fn every_event_of_an_api_key_keeps_its_shape() {
 }
 
 #[test]
+fn every_event_of_a_webhook_endpoint_keeps_its_shape() {
+    assert_shapes(&[
+        WebhookEndpointEvent::WebhookEndpointCreated {
+            endpoint_id: endpoint_id(7),
+            url: "https://acme.test/hooks".into(),
+            events: vec!["membership.*".into(), "invitation.sent".into()],
+            description: Some("Billing".into()),
+            generation: 1,
+            created_by: Some(user("olga")),
+            created_at: noon(),
+        },
+        WebhookEndpointEvent::WebhookEndpointChanged {
+            url: Some(Changed { from: "https://acme.test/1".into(), to: "https://acme.test/2".into() }),
+            events: Some(Changed { from: vec!["*".into()], to: vec!["workspace.deleted".into()] }),
+            description: Some(Changed { from: None, to: Some("Billing".into()) }),
+        },
+        WebhookEndpointEvent::WebhookEndpointSecretRotated { generation: 2, overlap_until: noon() + days(1) },
+        WebhookEndpointEvent::WebhookEndpointEnabled,
+        WebhookEndpointEvent::WebhookEndpointDisabled { because: Disabling::Failing },
+        WebhookEndpointEvent::WebhookEndpointTested { delivery_id: api_key_id(8).0 },
+        WebhookEndpointEvent::WebhookEndpointRedeliveryRequested {
+            redelivery_id: api_key_id(9).0,
+            from_seq: 3,
+            to_seq: 5,
+            delivery_id: None,
+        },
+        WebhookEndpointEvent::WebhookEndpointDeleted,
+    ]);
+}
+
+#[test]
 fn every_event_of_the_catalogue_keeps_its_shape() {
     assert_shapes(&[
         CatalogueEvent::PermissionRegistered {
@@ -344,7 +380,10 @@ fn the_types_of_the_streams_never_change() {
         [Workspace::TYPE, Membership::TYPE, Invitation::TYPE, Session::TYPE, User::TYPE, Claim::TYPE],
         ["Workspace", "Membership", "Invitation", "Session", "User", "Claim"]
     );
-    assert_eq!([ApiKey::TYPE, Catalogue::TYPE], ["ApiKey", "Catalogue"]);
+    assert_eq!(
+        [ApiKey::TYPE, WebhookEndpoint::TYPE, Catalogue::TYPE],
+        ["ApiKey", "WebhookEndpoint", "Catalogue"]
+    );
     assert_eq!(Catalogue::home().to_string(), "74656e75-7265-5370-8000-6f7065726174");
 }
 

@@ -34,7 +34,7 @@ use tenure_aggregates::catalogue::Entry;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
     ApiKeyId, Catalogue, InvitationId, PermissionName, Refused, Rights, Role, RoleName, SessionId, Time,
-    UserId, WorkspaceId,
+    UserId, WebhookEndpointId, WorkspaceId,
 };
 use uuid::Uuid;
 
@@ -184,6 +184,10 @@ pub(crate) fn session_id(n: u128) -> SessionId {
 
 pub(crate) fn api_key_id(n: u128) -> ApiKeyId {
     ApiKeyId(Uuid::from_u128(n))
+}
+
+pub(crate) fn endpoint_id(n: u128) -> WebhookEndpointId {
+    WebhookEndpointId(Uuid::from_u128(n))
 }
 
 pub(crate) fn permission(name: &str) -> PermissionName {

@@ -69,6 +69,7 @@ pub fn describe<'a>(recorded: &'a Recorded, event: &Event) -> Result<Described<'
         Event::Invitation(event) => serde_json::to_value(event),
         Event::Session(event) => serde_json::to_value(event),
         Event::ApiKey(event) => serde_json::to_value(event),
+        Event::WebhookEndpoint(event) => serde_json::to_value(event),
         Event::Catalogue(event) => serde_json::to_value(event),
         Event::Claim(event) => serde_json::to_value(event),
     };
@@ -117,6 +118,7 @@ pub fn target(recorded: &Recorded) -> (&'static str, String) {
         Event::Session(_) => ("session", recorded.aggregate_id.clone()),
         Event::User(event) => ("user", user(event).as_str().to_owned()),
         Event::ApiKey(_) => ("api_key", recorded.aggregate_id.clone()),
+        Event::WebhookEndpoint(_) => ("webhook_endpoint", recorded.aggregate_id.clone()),
         Event::Catalogue(event) => ("permission", permission(event).to_owned()),
         Event::Claim(_) => ("claim", recorded.aggregate_id.clone()),
     }

@@ -38,6 +38,7 @@ impl Projection for Invitations {
                 | Event::Membership(_)
                 | Event::Session(_)
                 | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
             }

@@ -106,6 +106,7 @@ impl Fold {
                 | Event::Invitation(_)
                 | Event::Session(_)
                 | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
             }
@@ -134,6 +135,7 @@ impl Fold {
             | Event::Invitation(_)
             | Event::Session(_)
             | Event::ApiKey(_)
+            | Event::WebhookEndpoint(_)
             | Event::Catalogue(_)
             | Event::Claim(_) => {}
         }

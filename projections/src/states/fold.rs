@@ -73,6 +73,7 @@ fn needed(recorded: &Recorded) -> Vec<Key> {
         | Event::User(UserEvent::UserProvisioned { .. })
         | Event::Session(_)
         | Event::ApiKey(_)
+        | Event::WebhookEndpoint(_)
         | Event::Catalogue(_)
         | Event::Claim(_) => vec![],
         Event::Workspace(
@@ -109,7 +110,7 @@ impl Fold {
             }
             Event::User(event) => self.user(recorded, event),
             Event::Session(event) => self.session(recorded, event),
-            Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => Ok(()),
+            Event::ApiKey(_) | Event::WebhookEndpoint(_) | Event::Catalogue(_) | Event::Claim(_) => Ok(()),
         }
     }
 

@@ -39,7 +39,11 @@ impl Projection for Users {
                         switcher.entered(home, workspace, at);
                     }
                 }
-                Event::Invitation(_) | Event::ApiKey(_) | Event::Catalogue(_) | Event::Claim(_) => {}
+                Event::Invitation(_)
+                | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
+                | Event::Catalogue(_)
+                | Event::Claim(_) => {}
             }
         }
         upsert(conn, &users.to_write()).await?;

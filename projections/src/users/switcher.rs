@@ -90,6 +90,7 @@ impl Switcher {
                 | Event::User(_)
                 | Event::Invitation(_)
                 | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
             }

@@ -36,6 +36,7 @@ impl Projection for Workspaces {
                 | Event::Invitation(_)
                 | Event::Session(_)
                 | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_) => {}
             }
@@ -65,6 +66,7 @@ impl Fold {
                 | Event::Invitation(_)
                 | Event::Session(_)
                 | Event::ApiKey(_)
+                | Event::WebhookEndpoint(_)
                 | Event::Catalogue(_)
                 | Event::Claim(_)
                 | Event::Membership(E::MembershipRoleChanged { .. } | E::MembershipExpiryChanged { .. }) => {}

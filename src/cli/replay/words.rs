@@ -9,6 +9,7 @@ use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::{self, Entrance, MembershipEvent};
 use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::user::UserEvent;
+use tenure_aggregates::webhook_endpoint::WebhookEndpointEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_projections::audit_log::describe;
 use tenure_projections::recorded::{ActorType, member, user};
@@ -45,6 +46,9 @@ pub(super) fn event(recorded: &Recorded, names: &Names) -> Result<String, StoreE
         Event::Invitation(event) => of_invitation(event, &recorded.aggregate_id),
         Event::Session(event) => of_session(event),
         Event::ApiKey(event) => of_api_key(event, &recorded.aggregate_id),
+        Event::WebhookEndpoint(event) => {
+            of_webhook_endpoint(event, &recorded.aggregate_id, &changes(recorded)?)
+        }
         Event::Catalogue(event) => of_catalogue(event),
         Event::Claim(ClaimEvent::ClaimTaken { .. }) => "reserved a name for the workspace".to_owned(),
         Event::Claim(ClaimEvent::ClaimReleased { .. }) => "gave a reserved name back".to_owned(),
@@ -186,6 +190,27 @@ fn of_api_key(event: &ApiKeyEvent, id: &str) -> String {
             format!("used API key {id} from a new network, {network}")
         }
         ApiKeyEvent::ApiKeyRevoked => format!("revoked API key {id}"),
+    }
+}
+
+fn of_webhook_endpoint(event: &WebhookEndpointEvent, id: &str, changes: &str) -> String {
+    use WebhookEndpointEvent as E;
+    match event {
+        E::WebhookEndpointCreated { url, events, .. } => {
+            format!("made the webhook endpoint {id}: {} to {url}", events.join(", "))
+        }
+        E::WebhookEndpointChanged { .. } => format!("changed webhook endpoint {id}: {changes}"),
+        E::WebhookEndpointSecretRotated { overlap_until, .. } => format!(
+            "rotated the secret of webhook endpoint {id}; the old one signs, too, until {}",
+            instant(*overlap_until)
+        ),
+        E::WebhookEndpointEnabled => format!("enabled webhook endpoint {id}"),
+        E::WebhookEndpointDisabled { because } => format!("disabled webhook endpoint {id} ({because})"),
+        E::WebhookEndpointTested { .. } => format!("asked for a test of webhook endpoint {id}"),
+        E::WebhookEndpointRedeliveryRequested { from_seq, to_seq, .. } => {
+            format!("asked to deliver {from_seq} to {to_seq} again to webhook endpoint {id}")
+        }
+        E::WebhookEndpointDeleted => format!("deleted webhook endpoint {id}"),
     }
 }
 

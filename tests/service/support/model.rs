@@ -128,7 +128,7 @@ impl Model {
             Event::Invitation(event) => self.invitation(id, event, at),
             Event::Session(event) => self.session(id, event, at),
             Event::Claim(event) => self.claim(id, event, at),
-            Event::ApiKey(_) => self.allowed(id, &Role::Admin, at),
+            Event::ApiKey(_) | Event::WebhookEndpoint(_) => self.allowed(id, &Role::Admin, at),
             Event::Catalogue(_) => Self::by_service(at),
         }
     }
