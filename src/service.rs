@@ -226,7 +226,7 @@ impl Pools {
 }
 
 async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: CancellationToken) {
-    app.feeds.tail.follow(app.pools.projector.clone(), applied, stop).await;
+    app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
 }
 
 /// The issuers whose JWTs count; `own` is the name of Tenure itself.
