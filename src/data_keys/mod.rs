@@ -46,6 +46,7 @@ pub use sealed::{Place, is_sealed};
 pub use table::{AddressedInvitation, Wrapping, rewrap, wrappings};
 use wrapped::Unwrapped;
 pub use wrapped::WrappedKey;
+pub(crate) use wrapped::{decrypt, encrypt};
 
 /// Whose a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -23,11 +23,16 @@ impl Types {
         if self.0.is_empty() {
             return true;
         }
-        let action = action(&event.aggregate_type, &event.event_type);
-        self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(family) => action.starts_with(family),
-            None => action == *pattern,
-        })
+        self.takes_action(&action(&event.aggregate_type, &event.event_type))
+    }
+
+    /// The same for what an event is called outside.
+    pub fn takes_action(&self, action: &str) -> bool {
+        self.0.is_empty()
+            || self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(family) => action.starts_with(family),
+                None => action == pattern,
+            })
     }
 
     pub fn asks_for_all(&self) -> bool {
