@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn no_more_than_a_day_is_granted() {
-        for long in ["86401", "99999999999999999999999999", "Sun, 06 Nov 2094 08:49:37 GMT"] {
+        for long in ["86401", "99999999999999999999999999", "Sat, 06 Nov 2094 08:49:37 GMT"] {
             assert_eq!(said(long), Some(86_400), "{long}");
         }
     }
