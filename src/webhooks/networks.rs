@@ -25,18 +25,18 @@ const NOT_PUBLIC_V4: &[Ipv4Net] = &[
 ];
 
 /// All unicast addresses of the public internet are in here.
-const PUBLIC_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 3);
 /// What in it is not public, or carries an IPv4 address to a place of its own.
 const NOT_PUBLIC_V6: &[Ipv6Net] = &[
     // Protocols' own: Teredo, benchmarking, ORCHID.
-    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-    v6([0x2001, 0x0db8, 0, 0, 0, 0, 0, 0], 32),
+    v6(0x2001, 0, 23),
+    v6(0x2001, 0x0db8, 32),
     // 6to4
-    v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
-    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
+    v6(0x2002, 0, 16),
+    v6(0x3fff, 0, 20),
 ];
 /// How a network without IPv4 reaches IPv4 addresses; the last 32 bits are one.
-const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
+const NAT64: Ipv6Net = v6(0x64, 0xff9b, 96);
 
 /// Where clouds keep the machine's own credentials. Allowed only by itself: a network around it does not mean it.
 const METADATA: &[IpAddr] = &[
@@ -137,8 +137,8 @@ const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+const fn v6(first: u16, second: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix)
 }
 
 #[cfg(test)]
