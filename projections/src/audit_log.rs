@@ -253,7 +253,9 @@ mod tests {
 
     #[test]
     fn every_action_is_known() {
-        for known in ["user.provisioned", "workspace.invite_code_issued", "claim.taken", "webhook_endpoint.tested"] {
+        for known in
+            ["user.provisioned", "workspace.invite_code_issued", "claim.taken", "webhook_endpoint.tested"]
+        {
             assert!(actions().contains(known), "{known}");
         }
         assert!(!actions().contains("membership.promoted"));

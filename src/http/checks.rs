@@ -84,7 +84,10 @@ pub fn event_types(text: &str, (): &()) -> Checked {
 /// A name of events or a family of them, as a webhook asks for them: some event must be called so.
 pub fn event_pattern(text: &str, (): &()) -> Checked {
     if !types::is_pattern(text) {
-        return Err(fault("invalid", "must be a name such as invitation.sent, a family such as membership.*, or *"));
+        return Err(fault(
+            "invalid",
+            "must be a name such as invitation.sent, a family such as membership.*, or *",
+        ));
     }
     let known = match text.strip_suffix('*') {
         Some(family) => actions().iter().any(|action| action.starts_with(family)),

@@ -29,7 +29,7 @@ use crate::ids;
 use crate::resources::WebhookEndpoint;
 use crate::store::StoreError;
 
-pub fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(find, change, delete))
@@ -228,10 +228,7 @@ async fn rotate_secret(
 )]
 async fn delete(act: Act, Path((id, endpoint)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
     let workspace = WorkspaceId(id);
-    let command = DeleteWebhook {
-        workspace,
-        id: WebhookEndpointId(endpoint),
-        precondition: act.precondition.clone(),
-    };
+    let command =
+        DeleteWebhook { workspace, id: WebhookEndpointId(endpoint), precondition: act.precondition.clone() };
     Ok(act.run(Some(workspace), &[], command).await?.into_response())
 }

@@ -10,8 +10,14 @@ use crate::webhooks::Networks;
 /// How many characters a URL may have.
 const LONGEST: usize = 2_048;
 /// What this machine is called by whoever is on it.
-const LOCAL: &[&str] =
-    &["localhost", "localhost.localdomain", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"];
+const LOCAL: &[&str] = &[
+    "localhost",
+    "localhost.localdomain",
+    "localhost6",
+    "localhost6.localdomain6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
 /// Where clouds keep the machine's own credentials, by name.
 const METADATA: &[&str] = &[
     "metadata",
@@ -72,7 +78,11 @@ pub fn check(url: &Url, networks: &Networks) -> Result<(), Flaw> {
         Some(Host::Domain(name)) => permits_name(name, networks),
         None => false,
     };
-    if permitted { Ok(()) } else { Err(flaw("address_not_allowed", "must be reachable on the public internet")) }
+    if permitted {
+        Ok(())
+    } else {
+        Err(flaw("address_not_allowed", "must be reachable on the public internet"))
+    }
 }
 
 fn permits_name(name: &str, networks: &Networks) -> bool {
@@ -194,7 +204,9 @@ mod tests {
     #[test]
     fn http_and_private_addresses_are_taken_where_the_operator_allowed_networks() {
         assert_eq!(verdict("http://hooks.example.com/", ""), "https_required");
-        for text in ["http://127.0.0.1:9000/", "https://2130706433/", "http://localhost/", "https://a.localhost/"] {
+        for text in
+            ["http://127.0.0.1:9000/", "https://2130706433/", "http://localhost/", "https://a.localhost/"]
+        {
             assert_eq!(verdict(text, "127.0.0.0/8"), "ok", "{text}");
         }
         assert_eq!(verdict("http://hooks.example.com/", "10.0.0.0/8"), "ok");
