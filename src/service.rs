@@ -32,6 +32,7 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::webhooks::Networks;
 
 /// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
 const LOADING: Duration = Duration::from_secs(10);
@@ -67,6 +68,7 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
+        let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
@@ -141,6 +143,7 @@ impl Service {
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
+            webhook_networks,
             feeds: Feeds::new(settings.feed_times, settings.feed_streams, settings.pool_size),
             projector_pool: pools.projector.clone(),
             projector: projector.snapshots(),
