@@ -32,6 +32,7 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::webhooks::{Client, Networks, SystemResolver, WebhookCarrier};
 
 /// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
 const LOADING: Duration = Duration::from_secs(10);
@@ -66,17 +67,12 @@ impl Service {
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
+        let webhooks = webhook_client(settings)?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
-        let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
-        let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
-        let first_operator_key = if created {
-            Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned())
-        } else {
-            None
-        };
+        let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
 
@@ -116,7 +112,7 @@ impl Service {
             projector.applied(),
             stopping.clone(),
         );
-        let outbox = Outbox::new(
+        let mut outbox = Outbox::new(
             pools.deliveries.clone(),
             vault.clone(),
             &root,
@@ -124,6 +120,8 @@ impl Service {
             settings.delivery_times.clone(),
             stopping.clone(),
         );
+        let keys = Keys::from(&root);
+        outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -132,7 +130,7 @@ impl Service {
             reads,
             access,
             attempts,
-            keys: Keys::from(&root),
+            keys,
             operator,
             issuers,
             own_origin: origin_of(&sessions.issuer),
@@ -229,6 +227,14 @@ async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: C
     app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
 }
 
+/// The operator key's file, and the key in it if this start made it.
+fn operator_key(settings: &Settings) -> anyhow::Result<(OperatorKeyFile, Option<String>)> {
+    let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
+    let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
+    let first = if created { Some(OperatorKey::load_or_create(&path, preset)?.0) } else { None };
+    Ok((operator, first.map(|key| key.reveal().to_owned())))
+}
+
 /// The issuers whose JWTs count; `own` is the name of Tenure itself.
 fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
     let issuers = config::parse(settings.jwt_issuers.as_deref().unwrap_or_default())?;
@@ -238,6 +244,11 @@ fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
         "TENURE_JWT_ISSUERS must not name Tenure itself, which is {own}"
     );
     Ok(Issuers::new(issuers, &JwksClient::new()?))
+}
+
+fn webhook_client(settings: &Settings) -> anyhow::Result<Client> {
+    let networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
+    Ok(Client::new(networks, Arc::new(SystemResolver), settings.delivery_times.patience)?)
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {
