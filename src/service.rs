@@ -67,8 +67,10 @@ impl Service {
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
-        let webhooks = webhook_client(settings)?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
+        let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
+        let resolver = Arc::new(SystemResolver);
+        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
@@ -139,6 +141,7 @@ impl Service {
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
+            webhook_networks,
             feeds: Feeds::new(settings.feed_times, settings.feed_streams, settings.pool_size),
             projector_pool: pools.projector.clone(),
             projector: projector.snapshots(),
@@ -244,11 +247,6 @@ fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
         "TENURE_JWT_ISSUERS must not name Tenure itself, which is {own}"
     );
     Ok(Issuers::new(issuers, &JwksClient::new()?))
-}
-
-fn webhook_client(settings: &Settings) -> anyhow::Result<Client> {
-    let networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
-    Ok(Client::new(networks, Arc::new(SystemResolver), settings.delivery_times.patience)?)
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {

@@ -44,6 +44,11 @@ impl Channel {
     }
 }
 
+/// The delivery of an event that a redelivery asks for.
+pub fn repeated(redelivery: Uuid, event_id: Uuid) -> Uuid {
+    Uuid::new_v5(&redelivery, event_id.as_bytes())
+}
+
 /// Why something is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]

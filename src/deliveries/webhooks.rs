@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::fan_out::Error;
 use super::rows::{Happening, Planned, insert};
 use super::target::{self, Target, TargetKey};
-use super::{Channel, Trigger};
+use super::{Channel, Trigger, repeated};
 use crate::data_keys::Vault;
 use crate::feeds::Types;
 
@@ -273,7 +273,7 @@ fn again(rows: Vec<Row>, endpoint: Uuid, redelivery: Uuid, types: &Types) -> Vec
     let wanted = rows.into_iter().map(|row| (row.action(), row.happening()));
     let wanted = wanted.filter(|(action, _)| types.takes_action(action));
     let once_more = wanted.map(|(action, of)| Planned {
-        id: Uuid::new_v5(&redelivery, of.event_id().as_bytes()),
+        id: repeated(redelivery, of.event_id()),
         trigger: Trigger::Redelivery,
         ..webhook(of, endpoint, action)
     });

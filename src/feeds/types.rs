@@ -4,7 +4,7 @@ use tenure_projections::Logged;
 use tenure_projections::audit_log::action;
 
 /// How many patterns a reader may give.
-const MOST: usize = 50;
+pub const MOST: usize = 50;
 const LONGEST: usize = 100;
 
 /// Patterns such as `invitation.sent` and `membership.*`; without any, everything is asked for.
@@ -41,7 +41,7 @@ impl Types {
 }
 
 /// A name, or the beginning of names.
-fn is_pattern(text: &str) -> bool {
+pub fn is_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     let letter = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.');
     !text.is_empty() && text.len() <= LONGEST && name.bytes().all(letter)

@@ -7,8 +7,8 @@ use standardwebhooks::{Webhook, WebhookError};
 use tenure_aggregates::Time;
 use uuid::Uuid;
 
-const CONTENT: &str = "application/cloudevents+json; charset=utf-8";
-const AGENT: &str = concat!("Tenure-Webhooks/", env!("CARGO_PKG_VERSION"));
+pub const CONTENT: &str = "application/cloudevents+json; charset=utf-8";
+pub const AGENT: &str = concat!("Tenure-Webhooks/", env!("CARGO_PKG_VERSION"));
 
 /// Why nothing can be signed.
 #[derive(Debug, thiserror::Error)]
