@@ -25,7 +25,7 @@ impl History {
             let create = HC::Create { endpoint_id, url, events, description, enabled, created_by, now };
             return self.webhook_endpoint(workspace, endpoint_id, create);
         };
-        let command = match self.below(12) {
+        let command = match self.below(14) {
             0..=1 => HC::Change { url: Some(url), events: None, description: None, enabled: None },
             2..=3 => {
                 HC::Change { url: None, events: Some(events), description: Some(description), enabled: None }
@@ -34,8 +34,8 @@ impl History {
             5 => HC::Change { url: None, events: None, description: None, enabled: Some(true) },
             6 => HC::GiveUp { because: [Disabling::Gone, Disabling::Failing][number % 2] },
             7..=8 => HC::RotateSecret { overlap: Duration::minutes(1), now },
-            9 => HC::Test { delivery_id: self.uuid() },
-            10 => {
+            9..=10 => HC::Test { delivery_id: self.uuid() },
+            11..=12 => {
                 let (redelivery_id, delivery_id) = (self.uuid(), (number % 3 == 0).then(|| self.uuid()));
                 HC::Redeliver { redelivery_id, from_seq: 1, to_seq: 2, delivery_id, head: 3 }
             }
