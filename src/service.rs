@@ -32,7 +32,7 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
-use crate::webhooks::Networks;
+use crate::webhooks::{Client, Networks, SystemResolver, WebhookCarrier};
 
 /// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
 const LOADING: Duration = Duration::from_secs(10);
@@ -69,16 +69,12 @@ impl Service {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
+        let resolver = Arc::new(SystemResolver);
+        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
-        let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
-        let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
-        let first_operator_key = if created {
-            Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned())
-        } else {
-            None
-        };
+        let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
 
@@ -118,7 +114,7 @@ impl Service {
             projector.applied(),
             stopping.clone(),
         );
-        let outbox = Outbox::new(
+        let mut outbox = Outbox::new(
             pools.deliveries.clone(),
             vault.clone(),
             &root,
@@ -126,6 +122,8 @@ impl Service {
             settings.delivery_times.clone(),
             stopping.clone(),
         );
+        let keys = Keys::from(&root);
+        outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -134,7 +132,7 @@ impl Service {
             reads,
             access,
             attempts,
-            keys: Keys::from(&root),
+            keys,
             operator,
             issuers,
             own_origin: origin_of(&sessions.issuer),
@@ -230,6 +228,14 @@ impl Pools {
 
 async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: CancellationToken) {
     app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
+}
+
+/// The operator key's file, and the key in it if this start made it.
+fn operator_key(settings: &Settings) -> anyhow::Result<(OperatorKeyFile, Option<String>)> {
+    let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
+    let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
+    let first = if created { Some(OperatorKey::load_or_create(&path, preset)?.0) } else { None };
+    Ok((operator, first.map(|key| key.reveal().to_owned())))
 }
 
 /// The issuers whose JWTs count; `own` is the name of Tenure itself.

@@ -200,6 +200,7 @@ impl Queue {
     }
 
     /// Notes an attempt. One that delivered counts whoever has taken the delivery since; one that failed does not.
+    /// What came of the last attempt counts, too, where the delivery was called off while it was made.
     async fn end(
         &self,
         due: &Due,
@@ -219,7 +220,9 @@ impl Queue {
              update deliveries
              set status = $10, next_attempt_at = $11, reason = $7,
                  finished_at = case when $11::timestamptz is null then $4 end
-             where workspace_id = $1 and delivery_id = $2 and status = 'pending' and ($5 or attempts = $3)",
+             where workspace_id = $1 and delivery_id = $2
+               and (status = 'pending' and ($5 or attempts = $3)
+                    or status = 'cancelled' and attempts = $3 and $11::timestamptz is null)",
             due.workspace.0,
             due.id,
             i32::try_from(due.attempt).unwrap_or(i32::MAX),
