@@ -2,7 +2,10 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tenure::data_keys::Owner;
+use tenure::webhooks::reply;
 use tenure::{deliveries, ids};
+use tenure_aggregates::WorkspaceId;
 use uuid::Uuid;
 
 use crate::support::Answer;
@@ -43,15 +46,21 @@ async fn writes(acme: &Acme, endpoint: &str, seq: i64, kind: &str, status: &str,
     id.to_string()
 }
 
+/// Writes down two attempts, the second with a reply.
 async fn attempts(acme: &Acme, delivery: &str) {
+    let (workspace, delivery): (Uuid, Uuid) = (acme.id.parse().unwrap(), delivery.parse().unwrap());
+    let owner = Owner::Workspace(WorkspaceId(workspace));
+    let reply = reply::seal(&acme.service.app().vault, owner, delivery, 2, b"<b>thanks</b>").await.unwrap();
     let admin = acme.service.admin().await;
     sqlx::query(
-        "insert into delivery_attempts (workspace_id, delivery_id, attempt, at, delivered, status, reason, latency_ms)
-         values ($1, $2, 2, '2026-01-01T00:00:05Z', true, 200, null, 7),
-                ($1, $2, 1, '2026-01-01T00:00:00Z', false, 503, 'http_503', 12)",
+        "insert into delivery_attempts (workspace_id, delivery_id, attempt, at, delivered, status, reason, latency_ms,
+             reply)
+         values ($1, $2, 2, '2026-01-01T00:00:05Z', true, 200, null, 7, $3),
+                ($1, $2, 1, '2026-01-01T00:00:00Z', false, 503, 'http_503', 12, null)",
     )
-    .bind(acme.id.parse::<Uuid>().unwrap())
-    .bind(delivery.parse::<Uuid>().unwrap())
+    .bind(workspace)
+    .bind(delivery)
+    .bind(reply.unwrap())
     .execute(&admin)
     .await
     .unwrap();
@@ -121,7 +130,7 @@ async fn a_delivery_says_what_is_sent_and_what_came_of_each_attempt() {
         {"attempt": 1, "at": "2026-01-01T00:00:00Z", "delivered": false, "status": 503, "reason": "http_503",
          "latency_ms": 12, "reply": null},
         {"attempt": 2, "at": "2026-01-01T00:00:05Z", "delivered": true, "status": 200, "reason": null,
-         "latency_ms": 7, "reply": null},
+         "latency_ms": 7, "reply": "<b>thanks</b>"},
     ]);
     assert_eq!(shown["attempt_log"], expected);
     acme.stop().await;
@@ -133,14 +142,7 @@ async fn what_was_erased_since_reads_so_in_what_is_sent() {
     let (token, operator) =
         (acme.ada().invites(&acme.id, "dave@example.com", "member").await, acme.service.operator());
     acme.service.user("dave").accepts(&token).await.expect(StatusCode::OK);
-    let seq = acme
-        .service
-        .app()
-        .reads
-        .end_of(tenure_aggregates::WorkspaceId(acme.id.parse().unwrap()))
-        .await
-        .unwrap()
-        .0;
+    let seq = acme.service.app().reads.end_of(WorkspaceId(acme.id.parse().unwrap())).await.unwrap().0;
     let endpoint = endpoint(&acme).await;
     // The invitation, of which the acceptance and the membership followed.
     let id = writes(&acme, &endpoint, seq - 2, "invitation.sent", "delivered", 0).await;
@@ -201,8 +203,7 @@ async fn a_stretch_of_the_history_is_asked_for_again() {
     let acme = Acme::found().await;
     let endpoint = endpoint(&acme).await;
     let path = at(&acme, &endpoint, "/redeliver");
-    let head =
-        acme.service.app().reads.end_of(tenure_aggregates::WorkspaceId(acme.id.parse().unwrap())).await;
+    let head = acme.service.app().reads.end_of(WorkspaceId(acme.id.parse().unwrap())).await;
     let head = head.unwrap().0;
     let asked =
         acme.ada().post(&path, json!({"from_seq": 2, "to_seq": head})).await.expect(StatusCode::ACCEPTED);
