@@ -64,3 +64,5 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
+mod webhook_deliveries;
+mod webhook_endpoints;
