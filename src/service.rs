@@ -22,6 +22,7 @@ use crate::database::{Role, migrate, pool};
 use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
 use crate::http::App;
+use crate::http::accept_page::AcceptPage;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
@@ -77,6 +78,7 @@ impl Service {
         };
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
+        let accept_page = AcceptPage::of(settings)?;
 
         migrate(database).await?;
         let size = settings.pool_size;
@@ -140,6 +142,7 @@ impl Service {
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
+            accept_page,
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
