@@ -19,7 +19,7 @@ let busy = false;
 
 function takeToken() {
   const shown = location.hash.slice(1);
-  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (location.href.includes("#")) history.replaceState(null, "", location.pathname + location.search);
   try {
     if (shown) sessionStorage.setItem(KEPT, shown);
     token = shown || sessionStorage.getItem(KEPT);

@@ -128,8 +128,8 @@ async fn a_full_or_suspended_workspace_says_so_and_the_invitation_stays() {
         browser.click("#accept").await;
         browser.is("full").await;
         assert_eq!(browser.text("h1").await, "Acme has no free seat");
-        site.operator(Method::POST, "/suspend", json!({"reason": "unpaid"})).await;
         site.seats(4).await;
+        site.operator(Method::POST, "/suspend", json!({"reason": "unpaid"})).await;
         browser.click("#try_again").await;
         browser.is("suspended").await;
         assert_eq!(browser.text("h1").await, "Acme is suspended");
@@ -176,6 +176,7 @@ async fn a_lost_connection_can_be_tried_again() {
     let ran = in_browser(1000, async |browser| {
         site.follow_as(browser, "dave", &token).await;
         browser.is("offer").await;
+        browser.devtools("Network.enable", json!({})).await;
         let offline = |is: bool| {
             let network =
                 json!({"offline": is, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
