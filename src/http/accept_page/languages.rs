@@ -35,15 +35,15 @@ pub(super) struct Language {
 pub(super) struct Languages(Vec<Language>);
 
 impl Messages {
-    fn read(source: Figment) -> Result<Self, String> {
+    fn read(source: &Figment) -> Result<Self, String> {
         source.extract().map(Self).map_err(|error| error.to_string())
     }
 
     /// A language's, and English where it is silent.
     fn over_english(file: &Path) -> Result<Self, String> {
         let english = Figment::from(Toml::string(ENGLISH));
-        let known = Self::read(english.clone())?;
-        let messages = Self::read(english.merge(Toml::file_exact(file)))?;
+        let known = Self::read(&english)?;
+        let messages = Self::read(&english.merge(Toml::file_exact(file)))?;
         if let Some(unknown) = messages.0.keys().find(|name| !known.0.contains_key(*name)) {
             return Err(format!("the page says nothing by the name of {unknown:?}"));
         }
@@ -68,7 +68,7 @@ impl Languages {
     /// English, and what the folder has; `usual` comes first if it is there.
     pub(super) fn load(folder: Option<&Path>, usual: &str) -> Result<Self, MessagesError> {
         let built_in = |reason| MessagesError { file: "en".into(), reason };
-        let english = Messages::read(Figment::from(Toml::string(ENGLISH))).map_err(built_in)?;
+        let english = Messages::read(&Figment::from(Toml::string(ENGLISH))).map_err(built_in)?;
         let mut languages = Vec::new();
         for (tag, file) in folder.map(files).transpose()?.unwrap_or_default() {
             let messages = Messages::over_english(&file).map_err(|reason| MessagesError { file, reason })?;

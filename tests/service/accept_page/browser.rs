@@ -1,4 +1,4 @@
-//! A headless Chromium, driven as a user would: WebDriver over loopback, nothing of it left behind.
+//! A headless Chromium, driven as a user would: `WebDriver` over loopback, nothing of it left behind.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -86,9 +86,7 @@ impl Browser {
     pub async fn is(&self, state: &str) {
         let wanted = format!("#page[data-state={state}]:not([aria-busy])");
         let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(&wanted)).await;
-        if found.is_err() {
-            panic!("not {state:?} but {}", self.client.source().await.unwrap());
-        }
+        assert!(found.is_ok(), "not {state:?} but {}", self.client.source().await.unwrap());
     }
 
     pub async fn element(&self, css: &str) -> Element {
@@ -126,7 +124,7 @@ impl Browser {
     }
 }
 
-/// A command of the DevTools protocol, which chromedriver passes on.
+/// A command of the `DevTools` protocol, which chromedriver passes on.
 #[derive(Debug)]
 struct DevTools(Value);
 
