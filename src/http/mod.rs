@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`member_history`], [`invitations`], [`invite_code`],
-//!   [`audit_log`], [`proofs`], [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`],
+//!   [`audit_log`], [`proofs`], [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`webhooks`], [`readiness`],
 //!   [`session`], [`jwks`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
@@ -40,6 +40,7 @@ pub mod readiness;
 pub mod roles;
 pub mod session;
 pub mod users;
+pub mod webhooks;
 pub mod witness;
 pub mod workspaces;
 
@@ -65,6 +66,7 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::webhooks::Networks;
 use accept_page::AcceptPage;
 use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
@@ -90,6 +92,8 @@ pub struct App {
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,
+    /// Where webhooks may go although it is not public.
+    pub webhook_networks: Networks,
     pub feeds: Feeds,
     /// Reads across tenants, for upkeep and the feed of the whole log, and writes what no event tells.
     pub projector_pool: PgPool,
