@@ -26,6 +26,7 @@ use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
+use crate::mail::Mail;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
@@ -77,6 +78,7 @@ impl Service {
         };
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
+        let mail = Arc::new(Mail::open(settings)?);
 
         migrate(database).await?;
         let size = settings.pool_size;
@@ -136,6 +138,7 @@ impl Service {
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
             feeds: Feeds::new(settings.feed_times, settings.feed_streams, size),
+            mail,
             projector_pool: projector_pool.clone(),
             projector: projector.snapshots(),
             metrics,

@@ -22,6 +22,7 @@ pub mod attempts;
 pub mod audit_log;
 pub mod consumers;
 pub mod history;
+pub mod invitation_mail;
 pub mod invitations;
 pub mod leaf;
 pub mod members;

@@ -10,6 +10,7 @@ use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
 
 use crate::feeds::Types;
+use crate::mail::language::is_tag;
 use crate::past::Moment;
 
 type Checked = Result<(), garde::Error>;
@@ -56,6 +57,11 @@ pub fn slug(text: &str, (): &()) -> Checked {
 
 pub fn email(text: &str, (): &()) -> Checked {
     said(Email::parse(text).map(drop))
+}
+
+pub fn language(text: &str, (): &()) -> Checked {
+    let detail = "must be a language tag, as en or de-AT";
+    if is_tag(text) { Ok(()) } else { Err(fault("invalid", detail)) }
 }
 
 pub fn user_id(text: &str, (): &()) -> Checked {

@@ -58,6 +58,7 @@ use crate::feeds::Feeds;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
+use crate::mail::Mail;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -88,6 +89,7 @@ pub struct App {
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,
     pub feeds: Feeds,
+    pub mail: Arc<Mail>,
     /// Reads across tenants, for upkeep and the feed of the whole log, and writes what no event tells.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
