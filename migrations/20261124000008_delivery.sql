@@ -44,8 +44,9 @@ create table deliveries (
     check ((status = 'pending') = (next_attempt_at is not null))
 );
 select protect_tenant_table('deliveries', 'tenure_projector', 'select, insert, update, delete');
-create index deliveries_due on deliveries (channel, lane, next_attempt_at) where next_attempt_at is not null;
-create index deliveries_of_lane on deliveries (workspace_id, lane, position desc, delivery_id);
+create index deliveries_due on deliveries (channel, lane, next_attempt_at, position) where next_attempt_at is not null;
+create index deliveries_next on deliveries (channel, next_attempt_at) where next_attempt_at is not null;
+create index deliveries_of_lane on deliveries (workspace_id, lane, created_at, delivery_id);
 create index deliveries_of_invitation on deliveries (workspace_id, invitation_id) where invitation_id is not null;
 create index deliveries_by_age on deliveries using brin (created_at);
 

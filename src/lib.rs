@@ -44,3 +44,4 @@ pub mod secrets;
 pub mod service;
 pub mod sessions;
 pub mod store;
+pub mod webhooks;

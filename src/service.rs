@@ -19,6 +19,7 @@ use crate::commands::upkeep;
 use crate::config::Settings;
 use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
+use crate::deliveries::outbox::Outbox;
 use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
 use crate::http::App;
@@ -26,12 +27,13 @@ use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
-use crate::mail::Mail;
+use crate::mail::{Mail, MailCarrier};
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::webhooks::{Client, Networks, SystemResolver, WebhookCarrier};
 
 /// How long a start waits for the access index. One that takes longer is waited for by `/readyz`.
 const LOADING: Duration = Duration::from_secs(10);
@@ -51,9 +53,10 @@ pub struct Service {
     attempts: JoinHandle<()>,
     rate_limits: JoinHandle<()>,
     tail: JoinHandle<()>,
+    outbox: Outbox,
     stopping: CancellationToken,
     stop_projector: watch::Sender<bool>,
-    pools: [PgPool; 4],
+    pools: Pools,
     first_operator_key: Option<String>,
 }
 
@@ -66,60 +69,64 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
+        let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
+        let resolver = Arc::new(SystemResolver);
+        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
-        let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
-        let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
-        let first_operator_key = if created {
-            Some(OperatorKey::load_or_create(&path, preset)?.0.reveal().to_owned())
-        } else {
-            None
-        };
+        let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
         let mail = Arc::new(Mail::open(settings)?);
 
         migrate(database).await?;
-        let size = settings.pool_size;
-        let service_pool = pool(database, Role::Service, size);
-        let appender_pool = pool(database, Role::Appender, size);
-        let projector_pool = pool(database, Role::Projector, 8);
+        let pools = Pools::new(database, settings.pool_size);
         let key_file = settings.audit_signing_key_file();
         let public_url = settings.public_url.as_deref();
-        let keeper_pool = pool(database, Role::Keeper, 4);
-        let (vault, root) = Vault::open(keeper_pool.clone(), masters).await?;
-        let checkpoints = Checkpoints::open(&appender_pool, &key_file, public_url).await?;
+        let (vault, root) = Vault::open(pools.keeper.clone(), masters).await?;
+        let checkpoints = Checkpoints::open(&pools.appender, &key_file, public_url).await?;
         let access = Access::new(settings.access_staleness);
-        let store = Store::open(appender_pool.clone(), vault.clone(), access.clone()).await?;
+        let store = Store::open(pools.appender.clone(), vault.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
         let projector = Projector::spawn(
-            projector_pool.clone(),
+            pools.projector.clone(),
             vault.clone(),
             clock::now,
             store.position(),
             stopped.clone(),
         );
         let reads =
-            Reads::new(service_pool.clone(), store.clone(), projector.applied(), projector.snapshots());
+            Reads::new(pools.service.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
         let key_ring =
-            Arc::new(KeyRing::new(store.clone(), reads.clone(), projector_pool.clone(), access.clone()));
+            Arc::new(KeyRing::new(store.clone(), reads.clone(), pools.projector.clone(), access.clone()));
         let works = upkeep::Upkeep {
             store: store.clone(),
-            projector: projector_pool.clone(),
+            projector: pools.projector.clone(),
             key_ring: key_ring.clone(),
             lags: Lags::default(),
         };
         let upkeep = tokio::spawn(works.run(stopping.clone()));
-        let feed = Feed::spawn(access.clone(), projector_pool.clone(), store.clone(), stopping.clone());
+        let feed = Feed::spawn(access.clone(), pools.projector.clone(), store.clone(), stopping.clone());
         let (attempts, attempts_writer) = Attempts::spawn(
-            projector_pool.clone(),
+            pools.projector.clone(),
             vault.clone(),
             store.position(),
             projector.applied(),
             stopping.clone(),
         );
+        let mut outbox = Outbox::new(
+            pools.deliveries.clone(),
+            vault.clone(),
+            &root,
+            projector.applied(),
+            settings.delivery_times.clone(),
+            stopping.clone(),
+        );
+        let keys = Keys::from(&root);
+        outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
+        outbox.start(MailCarrier::new(mail.clone(), &outbox, store.clone(), keys.invitation_token.clone()));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -128,7 +135,7 @@ impl Service {
             reads,
             access,
             attempts,
-            keys: Keys::from(&root),
+            keys,
             operator,
             issuers,
             own_origin: origin_of(&sessions.issuer),
@@ -137,9 +144,10 @@ impl Service {
             key_ring,
             rate_limits: quotas.as_ref().map(RateLimits::new),
             trusted_proxies,
-            feeds: Feeds::new(settings.feed_times, settings.feed_streams, size),
+            webhook_networks,
+            feeds: Feeds::new(settings.feed_times, settings.feed_streams, settings.pool_size),
             mail,
-            projector_pool: projector_pool.clone(),
+            projector_pool: pools.projector.clone(),
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
@@ -147,7 +155,6 @@ impl Service {
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
         let tail = tokio::spawn(tell_live_streams(app.clone(), projector.applied(), stopping.clone()));
-        let pools = [service_pool, appender_pool, projector_pool, keeper_pool];
         Ok(Self {
             app,
             projector,
@@ -156,6 +163,7 @@ impl Service {
             attempts: attempts_writer,
             rate_limits,
             tail,
+            outbox,
             stopping,
             stop_projector,
             pools,
@@ -185,10 +193,38 @@ impl Service {
         let _ = self.attempts.await;
         let _ = self.rate_limits.await;
         let _ = self.tail.await;
+        self.outbox.stopped().await;
         self.app.store.close().await;
         let _ = self.stop_projector.send(true);
         self.projector.join().await;
-        for pool in self.pools {
+        self.pools.close().await;
+    }
+}
+
+/// Connections, by what they may do.
+#[derive(Debug)]
+struct Pools {
+    service: PgPool,
+    appender: PgPool,
+    projector: PgPool,
+    keeper: PgPool,
+    /// The projector's role once more, so that what goes out is never in the way of the read models.
+    deliveries: PgPool,
+}
+
+impl Pools {
+    fn new(database: &PgConnectOptions, size: u32) -> Self {
+        Self {
+            service: pool(database, Role::Service, size),
+            appender: pool(database, Role::Appender, size),
+            projector: pool(database, Role::Projector, 8),
+            keeper: pool(database, Role::Keeper, 4),
+            deliveries: pool(database, Role::Projector, 8),
+        }
+    }
+
+    async fn close(self) {
+        for pool in [self.service, self.appender, self.projector, self.keeper, self.deliveries] {
             pool.close().await;
         }
     }
@@ -196,6 +232,14 @@ impl Service {
 
 async fn tell_live_streams(app: Arc<App>, applied: watch::Receiver<i64>, stop: CancellationToken) {
     app.feeds.tail.follow(app.projector_pool.clone(), applied, stop).await;
+}
+
+/// The operator key's file, and the key in it if this start made it.
+fn operator_key(settings: &Settings) -> anyhow::Result<(OperatorKeyFile, Option<String>)> {
+    let (preset, path) = (settings.operator_key.as_deref(), settings.operator_key_file());
+    let (operator, created) = OperatorKeyFile::open(&path, preset, clock::now())?;
+    let first = if created { Some(OperatorKey::load_or_create(&path, preset)?.0) } else { None };
+    Ok((operator, first.map(|key| key.reveal().to_owned())))
 }
 
 /// The issuers whose JWTs count; `own` is the name of Tenure itself.

@@ -48,6 +48,8 @@ macro_rules! aggregate {
         }
 
         impl crate::event::EventName for $event {
+            const NAMES: &'static [&'static str] = <$event as strum::VariantNames>::VARIANTS;
+
             fn name(&self) -> &'static str {
                 self.into()
             }

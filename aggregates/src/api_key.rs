@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::Time;
 use crate::adapter::aggregate;
@@ -22,7 +22,7 @@ pub const MAX_NETWORKS_SEEN: usize = 64;
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 pub enum ApiKeyEvent {
     ApiKeyCreated {

@@ -1,7 +1,7 @@
 //! A claim: makes one value (a slug, an invite code's hash) belong to at most one workspace at a time.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::adapter::aggregate;
 use crate::event::Refused;
@@ -9,7 +9,7 @@ use crate::ids::WorkspaceId;
 
 // ---- Event
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 pub enum ClaimEvent {
     ClaimTaken { workspace_id: WorkspaceId },

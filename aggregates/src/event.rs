@@ -19,6 +19,9 @@ impl<T: PartialEq> Changed<T> {
 
 /// The static name of an event, as stored in the log's `event_type`.
 pub trait EventName {
+    /// Every name there is.
+    const NAMES: &'static [&'static str];
+
     fn name(&self) -> &'static str;
 }
 

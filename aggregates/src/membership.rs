@@ -1,7 +1,7 @@
 //! A membership: one user in one workspace, with role, status and an optional end.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::Time;
 use crate::adapter::aggregate;
@@ -11,7 +11,7 @@ use crate::role::Role;
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 pub enum MembershipEvent {
     MembershipStarted {

@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::Time;
 use crate::adapter::aggregate;
@@ -11,7 +11,7 @@ use crate::ids::{SessionId, UserId, WorkspaceId};
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 pub enum SessionEvent {
     SessionStarted {

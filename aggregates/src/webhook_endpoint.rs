@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr};
+use strum::{Display, IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
 use crate::Time;
@@ -19,7 +19,7 @@ pub const MAX_REDELIVERY: i64 = 10_000;
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 pub enum WebhookEndpointEvent {
     WebhookEndpointCreated {
@@ -168,7 +168,8 @@ impl Target {
 
     /// The generations whose secrets sign at an instant, the present one first.
     pub fn signing(&self, now: Time) -> impl Iterator<Item = u32> {
-        let previous = self.previous_until.filter(|until| *until > now).map(|_| self.generation - 1);
+        let overlaps = self.previous_until.is_some_and(|until| until > now);
+        let previous = self.generation.checked_sub(1).filter(|_| overlaps);
         std::iter::once(self.generation).chain(previous)
     }
 }

@@ -6,7 +6,7 @@ mod roles;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::Time;
 use crate::adapter::aggregate;
@@ -26,7 +26,7 @@ pub use roles::{CustomRole, MAX_ROLES, RoleChange, RoleDefinition};
 
 // ---- Event
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type")]
 #[expect(clippy::large_enum_variant, reason = "a command makes one or two, and they move on to JSON")]
 pub enum WorkspaceEvent {

@@ -2,8 +2,15 @@
 
 mod fold;
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use cqrs_es::Aggregate;
 use serde_json::Value;
-use tenure_aggregates::Time;
+use tenure_aggregates::event::EventName;
+use tenure_aggregates::{
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, Time, User, WebhookEndpoint, Workspace,
+};
 use uuid::Uuid;
 
 use crate::TenantTx;
@@ -199,6 +206,28 @@ pub fn action(aggregate_type: &str, event_type: &str) -> String {
     format!("{}.{}", snake(aggregate_type), snake(what))
 }
 
+/// Whatever an event may be called outside.
+pub fn actions() -> &'static BTreeSet<String> {
+    static ACTIONS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let mut all = BTreeSet::new();
+        name::<User>(&mut all);
+        name::<Workspace>(&mut all);
+        name::<Membership>(&mut all);
+        name::<Invitation>(&mut all);
+        name::<Session>(&mut all);
+        name::<ApiKey>(&mut all);
+        name::<WebhookEndpoint>(&mut all);
+        name::<Catalogue>(&mut all);
+        name::<Claim>(&mut all);
+        all
+    });
+    &ACTIONS
+}
+
+fn name<A: Aggregate<Event: EventName>>(all: &mut BTreeSet<String>) {
+    all.extend(A::Event::NAMES.iter().map(|event| action(A::TYPE, event)));
+}
+
 fn snake(camel: &str) -> String {
     let mut snake = String::with_capacity(camel.len() + 4);
     for (at, letter) in camel.char_indices() {
@@ -212,7 +241,7 @@ fn snake(camel: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::action;
+    use super::{action, actions};
 
     #[test]
     fn actions_are_past_tense_under_their_aggregate() {
@@ -220,5 +249,15 @@ mod tests {
         assert_eq!(action("Workspace", "WorkspaceOwnershipTransferred"), "workspace.ownership_transferred");
         assert_eq!(action("Workspace", "InviteCodeIssued"), "workspace.invite_code_issued");
         assert_eq!(action("Membership", "MembershipRoleChanged"), "membership.role_changed");
+    }
+
+    #[test]
+    fn every_action_is_known() {
+        for known in
+            ["user.provisioned", "workspace.invite_code_issued", "claim.taken", "webhook_endpoint.tested"]
+        {
+            assert!(actions().contains(known), "{known}");
+        }
+        assert!(!actions().contains("membership.promoted"));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //! - one file per read model ([`workspaces`], [`members`], [`invitations`], [`users`], [`sessions`], [`permissions`],
-//!   [`api_keys`], [`audit_log`], [`proofs`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
+//!   [`api_keys`], [`webhook_endpoints`], [`audit_log`], [`proofs`]): its rows, its reads, and its fold (in a file `fold` below it where both together would be long)
 //! - [`states`]: what each of them was at every position of the log, for time travel
 //! - [`attempts`]: what was refused; no projection, for no event tells of it
+//! - [`deliveries`]: what went out to webhook endpoints; no projection either, for what was sent was sent
 //! - [`history`]: a workspace's events themselves; [`consumers`]: how far readers of the feeds have come
 //! - [`leaf`]: an event as the trees of [`proofs`] hold it
 //! - [`recorded`]: an event of the log, decoded; [`projection`]: what a projection is, and all there are
@@ -21,6 +22,7 @@ pub mod api_keys;
 pub mod attempts;
 pub mod audit_log;
 pub mod consumers;
+pub mod deliveries;
 pub mod history;
 pub mod invitation_mail;
 pub mod invitations;
@@ -35,6 +37,7 @@ pub mod sessions;
 pub mod states;
 pub mod tenant_tx;
 pub mod users;
+pub mod webhook_endpoints;
 pub mod workspaces;
 
 pub use projection::{ALL, Projection, Registered};

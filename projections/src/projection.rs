@@ -9,7 +9,7 @@ use crate::recorded::Recorded;
 use crate::{
     api_keys::ApiKeys, audit_log::AuditLog, invitations::Invitations, members::Members,
     permissions::Permissions, proofs::Proofs, sessions::Sessions, states::States, users::Users,
-    workspaces::Workspaces,
+    webhook_endpoints::WebhookEndpoints, workspaces::Workspaces,
 };
 
 /// Events in, rows out. `apply` runs inside the transaction that also moves the checkpoint.
@@ -55,7 +55,7 @@ impl Registered {
 }
 
 /// Every core read model.
-pub static ALL: [Registered; 10] = [
+pub static ALL: [Registered; 11] = [
     Registered::of::<Workspaces>(),
     Registered::of::<Members>(),
     Registered::of::<Invitations>(),
@@ -63,6 +63,7 @@ pub static ALL: [Registered; 10] = [
     Registered::of::<Sessions>(),
     Registered::of::<Permissions>(),
     Registered::of::<ApiKeys>(),
+    Registered::of::<WebhookEndpoints>(),
     Registered::of::<AuditLog>(),
     Registered::of::<Proofs>(),
     Registered::of::<States>(),

@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`authorize`]: who acts, and what that one may do here, at the commit
 //! - [`users`], [`erasure`], [`workspaces`], [`members`], [`invitations`], [`invite_code`], [`roles`],
-//!   [`permissions`], [`api_keys`], [`sessions`]: one struct per command
+//!   [`permissions`], [`api_keys`], [`webhooks`], [`sessions`]: one struct per command
 //! - [`precondition`]: what `If-Match` asks for
 //! - [`upkeep`]: what Tenure does by itself: recording expiries, forgetting old idempotency keys
 
@@ -19,6 +19,7 @@ pub mod roles;
 pub mod sessions;
 pub mod upkeep;
 pub mod users;
+pub mod webhooks;
 pub mod workspaces;
 
 pub use precondition::Precondition;

@@ -1,5 +1,5 @@
 //! What Tenure does by itself: records expiries that have come, withdraws erasures that were cut off, forgets
-//! idempotency keys that are old and consumers whose workspace is gone, writes down when API keys were last used.
+//! idempotency keys and deliveries that are old and consumers whose workspace is gone, writes down when API keys were last used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::erasure::withdraw;
 use super::members::RecordExpiry;
 use crate::clock;
+use crate::deliveries::{gauges, queue, target};
 use crate::feeds::lag::Lags;
 use crate::key_ring::KeyRing;
 use crate::store::{Failure, Origin, Store, StoreError, idempotency};
@@ -27,6 +28,8 @@ const AT_ONCE: i64 = 500;
 const ERASURE_TAKES: TimeDelta = TimeDelta::minutes(2);
 /// How long an idempotency key is kept.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(48);
+/// How long what was delivered, or given up, is kept.
+const DELIVERIES_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// What it works with.
 #[derive(Debug)]
@@ -66,6 +69,15 @@ impl Upkeep {
         }
         if let Err(error) = forget_deleted(projector).await {
             tracing::warn!(%error, "consumers of deleted workspaces could not be forgotten; trying again later");
+        }
+        if let Err(error) = queue::forget_before(projector, clock::now() - DELIVERIES_KEPT).await {
+            tracing::warn!(%error, "old deliveries could not be forgotten; trying again later");
+        }
+        if let Err(error) = target::forget_closed(projector).await {
+            tracing::warn!(%error, "endpoints of deleted workspaces could not be forgotten; trying again later");
+        }
+        if let Err(error) = gauges::measure(projector, clock::now()).await {
+            tracing::warn!(%error, "what waits to be delivered could not be measured; trying again later");
         }
         if let Err(error) = self.lags.measure(projector).await {
             tracing::warn!(%error, "how far consumers are behind could not be measured; trying again later");

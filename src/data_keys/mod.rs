@@ -42,10 +42,11 @@ use cache::Cache;
 pub use open::{SealedValue, Stream};
 pub use payload::{RequestOrigin, origin, seal};
 pub use rows::ATTEMPT;
-pub use sealed::{Place, is_sealed};
+pub use sealed::{Place, is_sealed, seal as seal_text};
 pub use table::{AddressedInvitation, Wrapping, rewrap, wrappings};
 use wrapped::Unwrapped;
 pub use wrapped::WrappedKey;
+pub(crate) use wrapped::{decrypt, encrypt};
 
 /// Whose a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -36,7 +36,7 @@ pub fn is_sealed(text: &str) -> bool {
 }
 
 /// `sealed:<key id>:<sequence>:<field>:<nonce, ciphertext and tag>`
-pub(super) fn seal(key: &DataKey, place: Place<'_>, text: &str) -> String {
+pub fn seal(key: &DataKey, place: Place<'_>, text: &str) -> String {
     let bytes = encrypt(&key.secret, &bound_to(place), text.as_bytes());
     let id = URL_SAFE_NO_PAD.encode(key.id.as_bytes());
     let bytes = URL_SAFE_NO_PAD.encode(bytes);

@@ -28,7 +28,7 @@ pub(super) fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
 }
 
 /// Nonce, ciphertext and tag. Fails beyond 256 GiB only; a text that cannot be sealed must not be stored either.
-pub(super) fn encrypt(key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+pub(crate) fn encrypt(key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     let nonce: [u8; NONCE] = random_bytes();
     let mut bytes = Vec::with_capacity(NONCE + plain.len() + 16);
     bytes.extend_from_slice(&nonce);
@@ -43,7 +43,7 @@ pub(super) fn encrypt(key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decrypt(key: &[u8; 32], aad: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decrypt(key: &[u8; 32], aad: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = bytes.split_first_chunk::<NONCE>()?;
     let mut text = rest.to_vec();
     let plain = cipher(key)?

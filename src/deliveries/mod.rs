@@ -2,15 +2,27 @@
 //!
 //! # Layout
 //! - [`Channel`], [`Due`], [`Outcome`], [`Carrier`] (here): what is delivered, and what came of it
-//! - `fan_out`: follows the log and writes down what is to be delivered, once
-//! - `queue`: takes what is due, fairly, and notes what came of it; `courier`: the loop that lets a carrier carry it
-//! - [`content`]: the event a delivery tells of, opened
+//! - [`fan_out`]: follows the log and writes down what is to be delivered, once; [`mails`]: which mails;
+//!   `webhooks`: which webhooks; `rows`: as rows
+//! - [`queue`]: takes what is due, fairly, and notes what came of it; [`courier`]: the loop that lets a carrier carry it
+//! - [`target`]: where an endpoint's deliveries go; [`content`]: the event a delivery tells of, opened
+//! - [`outbox`]: how a channel is started; [`gauges`]: how much waits, and for how long; [`inspect`]: for operators
 //!
 //! What is to be delivered is written down in the transaction that moves the channel's checkpoint: once, whoever dies
 //! when. It is carried at least once: whoever takes it holds it for a short lease, so that what a dead process held is
 //! taken up by another. Receivers know an event again by its id. *Nothing here is ever rebuilt.*
 
 pub mod content;
+pub mod courier;
+pub mod fan_out;
+pub mod gauges;
+pub mod inspect;
+pub mod mails;
+pub mod outbox;
+pub mod queue;
+mod rows;
+pub mod target;
+mod webhooks;
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,6 +43,11 @@ impl Channel {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+}
+
+/// The delivery of an event that a redelivery asks for.
+pub fn repeated(redelivery: Uuid, event_id: Uuid) -> Uuid {
+    Uuid::new_v5(&redelivery, event_id.as_bytes())
 }
 
 /// Why something is delivered.
@@ -107,6 +124,8 @@ pub trait Carrier: Send + Sync + 'static {
     const AT_ONCE: usize;
     /// How many of them may be on one lane.
     const PER_LANE: usize;
+    /// How many of them may be of one workspace, whatever lanes it has.
+    const PER_WORKSPACE: usize = 2 * Self::PER_LANE;
 
     /// The waits before each attempt, from the first on; jitter is added.
     fn schedule(&self) -> &[Duration];

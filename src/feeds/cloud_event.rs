@@ -37,6 +37,11 @@ pub struct CloudEvent {
     data: Box<RawValue>,
 }
 
+/// An event's id. Its place in its workspace never changes, so the id need not be stored.
+pub fn event_id(workspace: Uuid, workspace_seq: i64) -> Uuid {
+    Uuid::new_v5(&workspace, &workspace_seq.to_be_bytes())
+}
+
 impl CloudEvent {
     /// Its place in a feed.
     pub fn place(&self, feed: Feed) -> i64 {
@@ -65,8 +70,7 @@ impl CloudEvent {
         let action = audit_log::action(&event.aggregate_type, &event.event_type);
         Ok(Self {
             specversion: "1.0",
-            // An event's place in its workspace never changes, so its id need not be stored.
-            id: Uuid::new_v5(&event.workspace_id, &event.workspace_seq.to_be_bytes()),
+            id: event_id(event.workspace_id, event.workspace_seq),
             source: format!("/workspaces/{}", event.workspace_id),
             kind: format!("tenure.{action}.v{version}"),
             time: event.recorded_at,

@@ -22,7 +22,7 @@ use tenure_aggregates::{Catalogue, WorkspaceId};
 use tenure_projections::Logged;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use cloud_event::CloudEvent;
+pub use cloud_event::{CloudEvent, event_id};
 pub use seats::{Full, Seat, Seats};
 pub use tail::Tail;
 pub use types::Types;

@@ -4,7 +4,7 @@ use tenure_projections::Logged;
 use tenure_projections::audit_log::action;
 
 /// How many patterns a reader may give.
-const MOST: usize = 50;
+pub const MOST: usize = 50;
 const LONGEST: usize = 100;
 
 /// Patterns such as `invitation.sent` and `membership.*`; without any, everything is asked for.
@@ -23,11 +23,16 @@ impl Types {
         if self.0.is_empty() {
             return true;
         }
-        let action = action(&event.aggregate_type, &event.event_type);
-        self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(family) => action.starts_with(family),
-            None => action == *pattern,
-        })
+        self.takes_action(&action(&event.aggregate_type, &event.event_type))
+    }
+
+    /// The same for what an event is called outside.
+    pub fn takes_action(&self, action: &str) -> bool {
+        self.0.is_empty()
+            || self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(family) => action.starts_with(family),
+                None => action == pattern,
+            })
     }
 
     pub fn asks_for_all(&self) -> bool {
@@ -36,7 +41,7 @@ impl Types {
 }
 
 /// A name, or the beginning of names.
-fn is_pattern(text: &str) -> bool {
+pub fn is_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     let letter = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.');
     !text.is_empty() && text.len() <= LONGEST && name.bytes().all(letter)

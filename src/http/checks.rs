@@ -8,8 +8,10 @@ use tenure_aggregates::api_key::MAX_OVERLAP;
 use tenure_aggregates::invitation::{MAX_LIFETIME, MIN_LIFETIME};
 use tenure_aggregates::values::{self, Email, Invalid, Slug};
 use tenure_aggregates::{PermissionName, Role, Time, UserId};
+use tenure_projections::audit_log::actions;
 
-use crate::feeds::Types;
+use super::webhooks::url as webhook_url;
+use crate::feeds::{Types, types};
 use crate::mail::language::is_tag;
 use crate::past::Moment;
 
@@ -83,6 +85,36 @@ pub fn consumer(name: &str, (): &()) -> Checked {
 pub fn event_types(text: &str, (): &()) -> Checked {
     let detail = "must be names such as invitation.sent or membership.*, with commas between";
     Types::parse(text).map(drop).ok_or_else(|| fault("invalid", detail))
+}
+
+/// A name of events or a family of them, as a webhook asks for them: some event must be called so.
+pub fn event_pattern(text: &str, (): &()) -> Checked {
+    if !types::is_pattern(text) {
+        return Err(fault(
+            "invalid",
+            "must be a name such as invitation.sent, a family such as membership.*, or *",
+        ));
+    }
+    let known = match text.strip_suffix('*') {
+        Some(family) => actions().iter().any(|action| action.starts_with(family)),
+        None => actions().contains(text),
+    };
+    if known { Ok(()) } else { Err(fault("unknown_event", "no event is called so")) }
+}
+
+/// Where a webhook may go as far as the address alone tells; whether it may go there is the operator's to say.
+pub fn webhook_url(text: &str, (): &()) -> Checked {
+    webhook_url::parse(text).map(drop).map_err(|flaw| fault(flaw.code, flaw.detail))
+}
+
+pub fn delivery_status(text: &str, (): &()) -> Checked {
+    one_of(text, &["pending", "delivered", "failed", "cancelled"])
+}
+
+/// A name of events, or a family of them.
+pub fn delivery_type(text: &str, (): &()) -> Checked {
+    let detail = "must be a name such as invitation.sent or a family such as membership.*";
+    if types::is_pattern(text) { Ok(()) } else { Err(fault("invalid", detail)) }
 }
 
 /// A built-in role, or what could be the name of one of the workspace's own.

@@ -2,13 +2,14 @@
 //!
 //! # Layout
 //! - one file per noun: [`users`], [`workspaces`], [`members`], [`member_history`], [`invitations`], [`invite_code`],
-//!   [`audit_log`], [`proofs`], [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`readiness`],
+//!   [`audit_log`], [`proofs`], [`events`], [`consumers`], [`roles`], [`permissions`], [`api_keys`], [`webhooks`], [`readiness`],
 //!   [`session`], [`jwks`]; each holds its routes,
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`rate_limits`]: how often some routes may be asked; [`witness`]: what of a refused request is noted
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
+//! - [`dev_mailbox`]: the mails of development, for the developer alone
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
@@ -20,6 +21,7 @@ pub mod base;
 pub mod caller;
 pub mod checks;
 pub mod consumers;
+pub mod dev_mailbox;
 pub mod events;
 pub mod health;
 pub mod invitations;
@@ -38,6 +40,7 @@ pub mod readiness;
 pub mod roles;
 pub mod session;
 pub mod users;
+pub mod webhooks;
 pub mod witness;
 pub mod workspaces;
 
@@ -64,6 +67,7 @@ use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::webhooks::Networks;
 use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
 use rate_limits::RateLimits;
@@ -88,6 +92,8 @@ pub struct App {
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,
+    /// Where webhooks may go although it is not public.
+    pub webhook_networks: Networks,
     pub feeds: Feeds,
     pub mail: Arc<Mail>,
     /// Reads across tenants, for upkeep and the feed of the whole log, and writes what no event tells.
@@ -109,8 +115,11 @@ fn whole(app: Arc<App>) -> Router {
     let trusted_proxies = app.trusted_proxies.clone();
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
-    let routes =
-        Router::new().merge(routes.layer(watched).layer(limited)).merge(health::routes()).with_state(app);
+    let routes = Router::new()
+        .merge(routes.layer(watched).layer(limited))
+        .merge(health::routes())
+        .merge(dev_mailbox::routes())
+        .with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

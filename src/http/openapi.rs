@@ -10,7 +10,7 @@ use super::App;
 use super::caller::SESSION_COOKIE;
 use super::{
     access, api_keys, audit_log, consumers, events, invitations, invite_code, jwks, member_history, members,
-    permissions, proofs, readiness, roles, session, users, workspaces,
+    permissions, proofs, readiness, roles, session, users, webhooks, workspaces,
 };
 
 #[derive(OpenApi)]
@@ -33,6 +33,7 @@ use super::{
         (name = "invite code", description = "By a code that is handed around"),
         (name = "roles", description = "What a role allows, and what there is to be allowed"),
         (name = "api keys", description = "Keys of a workspace, for programs"),
+        (name = "webhooks", description = "Where a workspace has its events delivered, and what came of it"),
         (name = "session", description = "Signing in, and switching workspaces"),
         (name = "access", description = "May this user do this here? AuthZEN 1.0"),
         (name = "audit", description = "What was done, and the history itself"),
@@ -64,6 +65,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(roles::routes())
         .merge(permissions::routes())
         .merge(api_keys::routes())
+        .merge(webhooks::routes())
         .merge(invitations::routes())
         .merge(invite_code::routes())
         .merge(session::routes())

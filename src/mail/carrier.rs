@@ -12,15 +12,17 @@ use super::smtp::Smtp;
 use super::templates::Rendered;
 use super::{Mail, WayOut};
 use crate::clock;
+use crate::deliveries::outbox::Outbox;
 use crate::deliveries::{Carrier, Channel, Due, Outcome, Report, Retry};
-use crate::store::StoreError;
+use crate::secrets::InvitationTokenKey;
+use crate::store::{Store, StoreError};
 
 #[derive(Debug)]
 pub struct MailCarrier {
-    pub mail: Arc<Mail>,
-    pub desk: Desk,
+    mail: Arc<Mail>,
+    desk: Desk,
     /// The waits before each attempt.
-    pub schedule: Vec<Duration>,
+    schedule: Vec<Duration>,
 }
 
 impl Carrier for MailCarrier {
@@ -53,6 +55,12 @@ impl Carrier for MailCarrier {
 }
 
 impl MailCarrier {
+    pub fn new(mail: Arc<Mail>, outbox: &Outbox, store: Store, token_key: InvitationTokenKey) -> Self {
+        let (vault, projector) = (outbox.vault.clone(), outbox.projector.clone());
+        let desk = Desk { store, vault, projector, token_key };
+        Self { mail, desk, schedule: outbox.times.mail_schedule.clone() }
+    }
+
     async fn send(&self, smtp: &Smtp, due: &Due, letter: &Letter, words: &Rendered) -> Outcome {
         let composed = compose(&self.mail.from, &letter.to, due, words, clock::now());
         let (envelope, mail) = match composed {

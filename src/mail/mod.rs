@@ -56,6 +56,17 @@ pub enum WayOut {
     Nowhere,
 }
 
+impl WayOut {
+    /// As `/readyz` says it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Smtp(_) => "smtp",
+            Self::DevMailbox(_) => "dev_mailbox",
+            Self::Nowhere => "smtp_not_set",
+        }
+    }
+}
+
 impl Mail {
     pub fn way_out(&self) -> &WayOut {
         &self.way_out

@@ -29,6 +29,7 @@ mod consumers;
 mod conventions;
 mod crashes;
 mod cursors;
+mod deliveries;
 mod embedded_postgres;
 mod event_fixtures;
 mod feeds;

@@ -1,6 +1,7 @@
 //! Anything that might happen or be asked, from a small world, so that things meet.
 
 mod access;
+mod delivery;
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ use tenure_aggregates::workspace::{
 use tenure_aggregates::{ApiKeyId, InvitationId, PermissionName, Role, RoleName, Time, UserId, WorkspaceId};
 
 pub(crate) use access::*;
+pub(crate) use delivery::*;
 
 use crate::{
     api_key_id, days, email, invitation_id, minutes, noon, permission, role_name, session_id, user,

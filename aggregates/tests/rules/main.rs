@@ -19,6 +19,7 @@ mod role;
 mod session;
 mod user;
 mod values;
+mod webhook_endpoint;
 mod workspace;
 mod workspace_roles;
 

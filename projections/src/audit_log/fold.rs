@@ -46,12 +46,13 @@ pub struct Described<'a> {
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
-const NOT_A_CHANGE: [&str; 10] = [
+const NOT_A_CHANGE: [&str; 11] = [
     "type",
     "user_id",
     "invitation_id",
     "session_id",
     "key_id",
+    "endpoint_id",
     "role_name",
     "permission",
     "hash",
@@ -147,6 +148,10 @@ fn changes(name: &str, fields: Map<String, Value>) -> Value {
             | "ApiKeyCreated"
             | "ApiKeyRotated"
             | "ApiKeyUsedFromNewNetwork"
+            | "WebhookEndpointCreated"
+            | "WebhookEndpointSecretRotated"
+            | "WebhookEndpointTested"
+            | "WebhookEndpointRedeliveryRequested"
     );
     let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
     let change = |(field, value): (String, Value)| {

@@ -11,6 +11,7 @@ pub mod process;
 pub mod product;
 pub mod routes;
 pub mod service;
+pub mod tools;
 
 pub use contract::Acme;
 pub use live::Live;

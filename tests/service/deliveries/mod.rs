@@ -1,0 +1,3 @@
+//! What goes out: how it is written down, taken and tried again.
+
+mod queue;
