@@ -4,7 +4,7 @@ mod access;
 mod delivery;
 
 use chrono::Duration;
-use tenure_aggregates::invitation::InvitationCommand as IC;
+use tenure_aggregates::invitation::{InvitationCommand as IC, Mailing};
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC, Standing};
 use tenure_aggregates::session::{Ending, SessionCommand as SC, Switching};
 use tenure_aggregates::user::UserCommand as UC;
@@ -174,6 +174,7 @@ impl History {
                 invited_by_key: None,
                 lifetime,
                 notify,
+                mailing: Mailing::default(),
                 now,
             };
             return self.invitation(workspace, invitation_id, send);
