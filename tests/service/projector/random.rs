@@ -181,7 +181,11 @@ impl History {
         };
         let generation = self.invitations[&(workspace, id)].offer().map_or(0, |offer| offer.generation);
         match self.below(5) {
-            0 => self.invitation(workspace, id, IC::Resend { lifetime, notify: false, now }),
+            0 => self.invitation(
+                workspace,
+                id,
+                IC::Resend { lifetime, notify: false, mailing: Mailing::default(), now },
+            ),
             1 => self.invitation(workspace, id, IC::Revoke { now }),
             2 => self.invitation(workspace, id, IC::Decline { generation, profile: None, now }),
             _ => self.invitation(workspace, id, IC::Accept { generation, profile, now }),
