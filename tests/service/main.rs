@@ -63,3 +63,4 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
+mod webhooks_delivery;
