@@ -11,7 +11,7 @@ use crate::support::cluster::fresh_database;
 
 #[tokio::test]
 async fn what_an_operator_no_longer_allows_is_not_connected_to_any_more() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;
     receiver.hears_of("membership.role_changed", 1).await;
@@ -52,7 +52,7 @@ async fn networks_that_are_none_are_refused_at_the_start() {
 
 #[tokio::test]
 async fn no_test_and_no_redelivery_goes_round_the_rule() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     let admin = acme.service.admin().await;
     endpoint.ada().patch(&endpoint.at(""), json!({"enabled": false})).await.expect(StatusCode::OK);

@@ -13,7 +13,7 @@ use crate::support::Acme;
 
 #[tokio::test]
 async fn what_happens_arrives_as_a_cloud_event_with_its_place_in_the_history() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/hook?key=1"), &["membership.*"]).await;
     something_happens(&acme, "admin").await;
     let heard = receiver.hears_of("membership.role_changed", 1).await.remove(0);
@@ -27,7 +27,7 @@ async fn what_happens_arrives_as_a_cloud_event_with_its_place_in_the_history() {
     let event = heard.event();
     assert_eq!(event["id"], heard.id());
     assert_eq!((&event["specversion"], &event["workspaceid"]), (&json!("1.0"), &json!(acme.id)));
-    assert_eq!(event["data"]["role"], "admin");
+    assert_eq!(event["data"]["role"], json!({"from": "member", "to": "admin"}));
     let delivery = endpoint.comes_to("membership.role_changed", is_over).await;
     for (field, of_event) in [("event_id", "id"), ("workspace_seq", "workspaceseq"), ("position", "position")]
     {
@@ -41,7 +41,7 @@ async fn what_happens_arrives_as_a_cloud_event_with_its_place_in_the_history() {
 
 #[tokio::test]
 async fn each_delivery_is_of_one_workspace_and_of_what_its_endpoint_asks_for() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let members = Endpoint::create(&acme, &receiver.url("/members"), &["membership.*"]).await;
     let all = Endpoint::create(&acme, &receiver.url("/all"), &["*"]).await;
     let dave = acme.service.user("dave");
@@ -72,16 +72,27 @@ async fn each_delivery_is_of_one_workspace_and_of_what_its_endpoint_asks_for() {
 
 #[tokio::test]
 async fn a_test_goes_out_whatever_is_asked_for_and_even_while_disabled() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["invitation.sent"]).await;
+    let all = Endpoint::create(&acme, &receiver.url("/all"), &["webhook_endpoint.*"]).await;
     let test = endpoint.tests().await;
-    receiver.hears_of("webhook_endpoint.tested", 1).await;
+    receiver.hears_of("webhook_endpoint.tested", 2).await;
     endpoint.comes_to("webhook_endpoint.tested", is_over).await;
     assert_eq!(endpoint.delivery(&test).await["status"], "delivered");
+    all.comes_to("webhook_endpoint.tested", is_over).await;
+    let before = receiver.heard().len();
+    let test = all.tests().await;
+    all.comes_to("webhook_endpoint.tested", |d| d["id"] == json!(test) && is_over(d)).await;
+    assert_eq!(all.deliveries().await.iter().filter(|d| d["type"] == "webhook_endpoint.tested").count(), 2);
+    assert_eq!(
+        receiver.heard().len() - before,
+        1,
+        "its own test is told once, though it asks for such events"
+    );
+    all.ada().delete(&all.at("")).await.expect(StatusCode::NO_CONTENT);
     endpoint.ada().patch(&endpoint.at(""), json!({"enabled": false})).await.expect(StatusCode::OK);
     receiver.answers(|_| says(410));
     let test = endpoint.tests().await;
-    receiver.hears_of("webhook_endpoint.tested", 2).await;
     endpoint.comes_to("webhook_endpoint.tested", |d| d["id"] == json!(test) && is_over(d)).await;
     assert_eq!(endpoint.delivery(&test).await["reason"], "http_410");
     assert_eq!(endpoint.shown().await["disabled_because"], "requested", "trying it out changes nothing");
@@ -90,8 +101,10 @@ async fn a_test_goes_out_whatever_is_asked_for_and_even_while_disabled() {
 
 #[tokio::test]
 async fn the_end_of_a_workspace_is_told() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
-    Endpoint::create(&acme, &receiver.url("/"), &["workspace.deleted"]).await;
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
+    let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["workspace.deleted"]).await;
+    endpoint.tests().await;
+    receiver.hears_of("webhook_endpoint.tested", 1).await;
     acme.ada().delete(&acme.at("")).await.expect(StatusCode::NO_CONTENT);
     let heard = receiver.hears_of("workspace.deleted", 1).await.remove(0);
     assert_eq!(heard.event()["workspaceid"], json!(acme.id));
@@ -100,7 +113,7 @@ async fn the_end_of_a_workspace_is_told() {
 
 #[tokio::test]
 async fn of_two_processes_one_carries_each_event() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let sibling = acme.service.sibling_with(at_home).await;
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["invitation.sent"]).await;
     join_all((0..40).map(async |n| {

@@ -37,7 +37,7 @@ async fn ten_thousand_deliveries_to_an_endpoint_that_hangs_hold_up_nobody_else()
         settings.delivery_times.patience = Duration::from_mins(30);
     };
     let acme = Acme::found_with(waiting).await;
-    let (hanging, healthy) = (Receiver::start().await, Receiver::start().await);
+    let (hanging, healthy) = (Receiver::start(), Receiver::start());
     hanging.answers(|_| Reply::Hangs);
     let stuck = Endpoint::create(&acme, &hanging.url("/"), &["webhook_endpoint.tested"]).await;
     Endpoint::create(&acme, &healthy.url("/beside"), &["membership.role_changed"]).await;

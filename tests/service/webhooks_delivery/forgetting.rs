@@ -13,7 +13,7 @@ use crate::support::Acme;
 
 #[tokio::test]
 async fn what_was_erased_in_the_meantime_is_not_told_any_more() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["invitation.sent"]).await;
     acme.pending("dave@example.com").await;
     let first = receiver.hears_of("invitation.sent", 1).await.remove(0);

@@ -11,7 +11,7 @@ use crate::support::Acme;
 
 #[tokio::test]
 async fn who_says_that_it_is_gone_is_disabled_and_told_nothing_more() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     receiver.answers(|_| says(410));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;
@@ -21,7 +21,10 @@ async fn who_says_that_it_is_gone_is_disabled_and_told_nothing_more() {
     assert_eq!(delivery["attempts"], 1);
     let trail = acme.ada().sees(&acme.at("/audit-log?action=webhook_endpoint.disabled")).await;
     let entry = &trail.items()[0];
-    assert_eq!((&entry["actor"]["type"], &entry["causation_id"]), (&json!("system"), &delivery["event_id"]));
+    assert_eq!(
+        (&entry["actor"]["type"], &entry["origin"]["causation_id"]),
+        (&json!("system"), &delivery["event_id"])
+    );
 
     something_happens(&acme, "member").await;
     receiver.answers(|_| says(200));
@@ -40,7 +43,7 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled_and_what_is_pending_cal
         settings.delivery_times.webhook_schedule = vec![Duration::from_millis(20); 1_000];
         settings.delivery_times.failing = Duration::from_millis(200);
     };
-    let (acme, receiver) = (Acme::found_with(impatient).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(impatient).await, Receiver::start());
     receiver.answers(|_| says(500));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     for role in ["admin", "member", "admin"] {
@@ -62,7 +65,7 @@ async fn a_success_in_between_begins_the_days_anew() {
         at_home(settings);
         settings.delivery_times.failing = Duration::from_hours(1);
     };
-    let (acme, receiver) = (Acme::found_with(patient).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(patient).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     let admin = acme.service.admin().await;
     let failing = "update webhook_targets set failing_since = $1";
@@ -88,7 +91,7 @@ async fn a_success_in_between_begins_the_days_anew() {
 
 #[tokio::test]
 async fn a_suspended_workspace_is_told_so_and_its_endpoint_can_be_given_up_on() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     receiver.answers(|_| says(410));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["workspace.suspended"]).await;
     let suspend = json!({"reason": "unpaid"});

@@ -19,7 +19,7 @@ async fn a_receiver_killed_at_random_misses_nothing() {
         at_home(settings);
         settings.delivery_times.webhook_schedule = vec![Duration::from_millis(20); 10_000];
     };
-    let (acme, mut receiver) = (Acme::found_with(patient).await, Receiver::start().await);
+    let (acme, mut receiver) = (Acme::found_with(patient).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["invitation.sent"]).await;
     let chance = Mutex::new(SmallRng::seed_from_u64(38));
     receiver.answers(move |_| match chance.lock().unwrap().random_range(0..100) {
@@ -41,7 +41,7 @@ async fn a_receiver_killed_at_random_misses_nothing() {
             break;
         }
         deaths += 1;
-        receiver = receiver.killed().await.restarts().await;
+        receiver = receiver.killed().await.restarts();
     }
     assert!(deaths > 0);
     let deliveries = endpoint.deliveries().await;

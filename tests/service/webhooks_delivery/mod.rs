@@ -75,11 +75,10 @@ impl<'a> Endpoint<'a> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let found = tokio::time::timeout(Duration::from_secs(60), waits).await;
-        match found {
-            Ok(found) => self.delivery(found["id"].as_str().unwrap()).await,
-            Err(_) => panic!("no such delivery of {kind}: {:#?}", self.deliveries().await),
-        }
+        let Ok(found) = tokio::time::timeout(Duration::from_mins(1), waits).await else {
+            panic!("no such delivery of {kind}: {:#?}", self.deliveries().await)
+        };
+        self.delivery(found["id"].as_str().unwrap()).await
     }
 
     async fn is_disabled(&self, because: &str) {
@@ -88,7 +87,7 @@ impl<'a> Endpoint<'a> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waits).await.expect("it stays enabled");
+        tokio::time::timeout(Duration::from_mins(1), waits).await.expect("it stays enabled");
         assert_eq!(self.shown().await["disabled_because"], because);
     }
 
@@ -99,7 +98,7 @@ impl<'a> Endpoint<'a> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waits).await.expect("they do not come to an end");
+        tokio::time::timeout(Duration::from_mins(1), waits).await.expect("they do not come to an end");
     }
 
     /// The delivery that asks for nothing but to be heard.

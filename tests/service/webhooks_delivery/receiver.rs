@@ -79,21 +79,21 @@ pub struct Receiver {
 }
 
 /// How long anything may take; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Receiver {
     /// One that takes everything, until it is told otherwise.
-    pub async fn start() -> Self {
+    pub fn start() -> Self {
         let state = State {
             heard: Mutex::default(),
             manner: Mutex::new(Arc::new(|_| says(204))),
             came: Notify::new(),
             died: Notify::new(),
         };
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(state)).await
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::new(state))
     }
 
-    async fn at(address: SocketAddr, state: Arc<State>) -> Self {
+    fn at(address: SocketAddr, state: Arc<State>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -167,8 +167,8 @@ pub struct Dead {
 }
 
 impl Dead {
-    pub async fn restarts(self) -> Receiver {
-        Receiver::at(self.address, self.state).await
+    pub fn restarts(self) -> Receiver {
+        Receiver::at(self.address, self.state)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::support::{Acme, TestService};
 
 #[tokio::test]
 async fn what_fails_is_tried_again_until_it_arrives() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let tries = AtomicUsize::new(0);
     receiver.answers(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
         0 => says(500),
@@ -39,7 +39,7 @@ async fn what_fails_is_tried_again_until_it_arrives() {
 
 #[tokio::test]
 async fn what_never_arrives_has_failed_when_the_schedule_ends_and_can_be_sent_again() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     receiver.answers(|_| says(500));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;
@@ -58,7 +58,7 @@ async fn what_never_arrives_has_failed_when_the_schedule_ends_and_can_be_sent_ag
 
 #[tokio::test]
 async fn a_receiver_may_ask_for_time_in_seconds_or_until_a_date() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let date = (clock::now() + TimeDelta::hours(2)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for (path, status, after, hours) in
         [("/a", 429, "3600".to_owned(), 1), ("/b", 503, date, 2), ("/c", 503, "999999999".to_owned(), 24)]
@@ -79,7 +79,7 @@ async fn a_receiver_may_ask_for_time_in_seconds_or_until_a_date() {
 #[tokio::test]
 async fn a_redirect_is_a_failure_and_is_not_followed() {
     let acme = Acme::found_with(at_home).await;
-    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let (receiver, other) = (Receiver::start(), Receiver::start());
     let there = other.url("/");
     receiver.answers(move |_| Reply::Says(302, vec![("location", there.clone())], String::new()));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
@@ -96,7 +96,7 @@ async fn a_receiver_that_hangs_has_timed_out_and_one_that_is_away_refused() {
         at_home(settings);
         settings.delivery_times.patience = Duration::from_millis(100);
     };
-    let (acme, receiver) = (Acme::found_with(hasty).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(hasty).await, Receiver::start());
     receiver.answers(|_| Reply::Hangs);
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;
@@ -114,7 +114,7 @@ async fn what_is_pending_when_the_service_stops_goes_out_when_it_starts() {
         at_home(settings);
         settings.delivery_times.webhook_schedule = vec![Duration::ZERO, Duration::from_secs(1)];
     };
-    let (acme, receiver) = (Acme::found_with(later).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(later).await, Receiver::start());
     receiver.answers(|_| says(500));
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;

@@ -1,4 +1,4 @@
-//! What the published Standard Webhooks libraries of PyPI and npm say of what arrives.
+//! What the published Standard Webhooks libraries say, of `PyPI` and npm, of what arrives.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -39,8 +39,8 @@ for (const line of require("fs").readFileSync(0, "utf8").trim().split("\n")) {
 /// What a library says of each webhook: the event's id, or `refused`.
 fn asks(mut library: Command, cases: &[Value]) -> Vec<String> {
     let mut child = library.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines: String = cases.iter().map(|case| format!("{case}\n")).collect();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let lines: Vec<String> = cases.iter().map(Value::to_string).collect();
+    child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -74,7 +74,7 @@ fn body(heard: &Heard) -> String {
 
 #[tokio::test]
 async fn published_libraries_verify_what_arrives_and_during_a_rotation_with_both_secrets() {
-    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start().await);
+    let (acme, receiver) = (Acme::found_with(at_home).await, Receiver::start());
     let endpoint = Endpoint::create(&acme, &receiver.url("/"), &["membership.role_changed"]).await;
     something_happens(&acme, "admin").await;
     let before = receiver.hears_of("membership.role_changed", 1).await.remove(0);
