@@ -23,6 +23,7 @@ use crate::deliveries::outbox::Outbox;
 use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
 use crate::http::App;
+use crate::http::accept_page::AcceptPage;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
@@ -69,14 +70,13 @@ impl Service {
         let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
         let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
         let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
-        let resolver = Arc::new(SystemResolver);
-        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
         let masters = settings.master_keys()?;
         let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
+        let accept_page = AcceptPage::of(settings)?;
 
         migrate(database).await?;
         let pools = Pools::new(database, settings.pool_size);
@@ -123,7 +123,8 @@ impl Service {
             stopping.clone(),
         );
         let keys = Keys::from(&root);
-        outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
+        let client = webhook_client(&webhook_networks, &outbox)?;
+        outbox.start(WebhookCarrier::new(client, &outbox, store.clone(), keys.webhook_secret.clone()));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -147,6 +148,7 @@ impl Service {
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
+            accept_page,
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
@@ -247,6 +249,10 @@ fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
         "TENURE_JWT_ISSUERS must not name Tenure itself, which is {own}"
     );
     Ok(Issuers::new(issuers, &JwksClient::new()?))
+}
+
+fn webhook_client(networks: &Networks, outbox: &Outbox) -> anyhow::Result<Client> {
+    Ok(Client::new(networks.clone(), Arc::new(SystemResolver), outbox.times.patience)?)
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {

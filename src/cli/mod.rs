@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod deliveries;
 mod master_key;
 mod migrate;
 mod operator_key;
@@ -37,6 +38,7 @@ Examples:
   tenure operator-key --rotate                  replace it
   tenure master-key rotate                      wrap every key in the database with a new master key
   tenure projections                            position, lag and parked workspaces of every read model
+  tenure deliveries --status failed             mail and webhooks that did not arrive, and why
   tenure audit export WORKSPACE -o log.ndjson   a workspace's audit log as a file
   tenure replay acme                            the history of a workspace, as a story
   tenure rebuild members                        rebuild a read model beside the live one
@@ -65,6 +67,18 @@ Examples:
 
 One line per event: when, its number in the workspace (#seq), who, and what. People are named as they
 were called then. At the end: the workspace, its members, roles and open invitations.";
+
+const DELIVERIES: &str = "\
+Examples:
+  tenure deliveries                                          the newest, and how much waits
+  tenure deliveries --status failed --channel mail
+  tenure deliveries --workspace 0197a1c0-5b3e-7d4a-9c1e-2f60b4a7d911 --json
+  tenure deliveries show 5f0f7a52-3c58-5b0e-9a43-0d1c6a1d2b77
+  tenure deliveries retry 5f0f7a52-3c58-5b0e-9a43-0d1c6a1d2b77
+  tenure deliveries retry --status failed --channel webhook
+
+What was delivered or given up is kept for 30 days.";
+
 const MASTER_KEY: &str = "\
 Examples:
   tenure master-key status
@@ -116,6 +130,9 @@ enum Command {
         #[arg(long)]
         retry_parked: bool,
     },
+    /// Show mail and webhooks that wait, arrived or failed, and try them again
+    #[command(after_help = DELIVERIES)]
+    Deliveries(deliveries::Deliveries),
     /// Tell the history of a workspace, and how it ends
     #[command(after_help = REPLAY)]
     Replay {
@@ -175,6 +192,7 @@ async fn dispatch(
         Command::OperatorKey { rotate } => operator_key::run(&settings()?, rotate)?,
         Command::MasterKey { task } => master_key::run(settings()?, task).await?,
         Command::Projections { retry_parked } => projections::run(settings()?, retry_parked).await?,
+        Command::Deliveries(asked) => deliveries::run(settings()?, asked).await?,
         Command::Replay { workspace, as_of, json } => {
             replay::run(settings()?, replay::Replay { workspace, as_of, json }).await?;
         }

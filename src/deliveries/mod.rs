@@ -6,7 +6,7 @@
 //!   `webhooks`: which webhooks; `rows`: as rows
 //! - [`queue`]: takes what is due, fairly, and notes what came of it; [`courier`]: the loop that lets a carrier carry it
 //! - [`target`]: where an endpoint's deliveries go; [`content`]: the event a delivery tells of, opened
-//! - [`outbox`]: how a channel is started; [`gauges`]: how much waits, and for how long
+//! - [`outbox`]: how a channel is started; [`gauges`]: how much waits, and for how long; [`inspect`]: for operators
 //!
 //! What is to be delivered is written down in the transaction that moves the channel's checkpoint: once, whoever dies
 //! when. It is carried at least once: whoever takes it holds it for a short lease, so that what a dead process held is
@@ -16,6 +16,7 @@ pub mod content;
 pub mod courier;
 pub mod fan_out;
 pub mod gauges;
+pub mod inspect;
 pub mod mails;
 pub mod outbox;
 pub mod queue;

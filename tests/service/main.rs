@@ -19,6 +19,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod accept_page;
 mod access;
 mod api_keys;
 mod audit;
@@ -29,6 +30,7 @@ mod consumers;
 mod conventions;
 mod crashes;
 mod cursors;
+mod deliveries;
 mod embedded_postgres;
 mod event_fixtures;
 mod feeds;
@@ -63,4 +65,6 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
-mod webhooks_delivery;
+mod webhook_deliveries;
+mod webhook_endpoints;
+mod webhooks;

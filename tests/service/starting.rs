@@ -236,7 +236,7 @@ async fn every_command_helps_with_examples() {
     let place = Place::new();
     let help = place.runs(&["--help"]).await.well();
     assert!(help.contains("Examples:\n  tenure serve"), "{help}");
-    for command in ["serve", "migrate", "operator-key", "projections", "replay", "rebuild"] {
+    for command in ["serve", "migrate", "operator-key", "projections", "deliveries", "replay", "rebuild"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let own = place.runs(&[command, "--help"]).await.well();
         assert!(own.contains("Example") && own.contains(&format!("  tenure {command}")), "{own}");
