@@ -67,3 +67,4 @@ mod tokens;
 mod tour;
 mod webhook_deliveries;
 mod webhook_endpoints;
+mod webhooks;
