@@ -218,3 +218,48 @@ async fn whoever_is_gone_gets_no_mail() {
     sends.leave().await;
     service.stop().await;
 }
+
+/// A receiver that is gone for good.
+async fn gone() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = connection.read(&mut [0; 8192]).await;
+            let _ = connection.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn owner_and_admins_are_told_that_a_webhook_was_disabled() {
+    let Some(post) = PostOffice::plain() else { return };
+    let service = TestService::start_with(|settings| {
+        post.serves(settings);
+        settings.webhook_allow_networks = Some("127.0.0.0/8".to_owned());
+    })
+    .await;
+    let [olga, ann, bob] = ["olga", "ann", "bob"].map(|name| service.provision(name));
+    let (olga, ann, bob) = (olga.await, ann.await, bob.await);
+    let acme = olga.creates("Acme").await;
+    olga.brings(&acme, &ann, "admin").await;
+    olga.brings(&acme, &bob, "member").await;
+    let url = format!("http://{}/hook?secret=x", gone().await);
+    let body = json!({"url": url, "events": ["member.*"], "description": "Billing"});
+    let base = format!("/v1/workspaces/{acme}/webhooks");
+    let endpoint = olga.post(&base, body).await.expect(StatusCode::CREATED).text("id");
+    let tested = olga.post(&format!("{base}/{endpoint}/test"), json!({})).await;
+    assert!(tested.status.is_success(), "{:#}", tested.body);
+    let mails = post.receives(2).await;
+    for (address, mails) in
+        ["ann@example.com", "olga@example.com"].map(|address| (address, to(&mails, address)))
+    {
+        assert_eq!(mails.len(), 1, "{address}");
+        assert_eq!(mails[0].subject(), "A webhook of Acme was disabled");
+        assert!(mails[0].text().contains("Billing") && mails[0].text().contains("(410)"));
+        assert!(!mails[0].text().contains("secret=x") && !mails[0].html().contains("secret=x"));
+    }
+    service.stop().await;
+}

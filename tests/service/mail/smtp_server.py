@@ -10,6 +10,7 @@ import email
 import email.policy
 import itertools
 import json
+import logging
 import os
 import ssl
 import sys
@@ -17,6 +18,7 @@ import sys
 from aiosmtpd.smtp import SMTP, AuthResult
 
 folder, mode, *certificate = sys.argv[1:]
+logging.disable(logging.CRITICAL)
 numbers = itertools.count(1)
 seen = set()
 
