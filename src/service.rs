@@ -23,6 +23,7 @@ use crate::deliveries::outbox::Outbox;
 use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
 use crate::http::App;
+use crate::http::accept_page::AcceptPage;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
@@ -77,6 +78,7 @@ impl Service {
         let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
+        let accept_page = AcceptPage::of(settings)?;
 
         migrate(database).await?;
         let pools = Pools::new(database, settings.pool_size);
@@ -147,6 +149,7 @@ impl Service {
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
+            accept_page,
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));

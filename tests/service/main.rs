@@ -19,6 +19,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod accept_page;
 mod access;
 mod api_keys;
 mod audit;
