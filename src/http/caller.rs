@@ -85,7 +85,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             Err(Unauthenticated { problem, shown }) => {
                 if let Some((rejected, user)) = shown {
                     let actor = user.map(Actor::User);
-                    witness.rejects(rejected, Arc::new(Origin { actor, ..asked_from(parts, address) }));
+                    witness.rejects(rejected, Arc::new(Origin { actor, ..asked_from(parts) }));
                 }
                 return Err(problem);
             }
@@ -105,7 +105,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             }
             Credential::ApiKey(opened) => key.insert(opened).actor(),
         };
-        let origin = Arc::new(Origin { actor: Some(actor), via, session, ..asked_from(parts, address) });
+        let origin = Arc::new(Origin { actor: Some(actor), via, session, ..asked_from(parts) });
         witness.calls(origin.clone());
         if !is_operator {
             refuse_acting(acted_for(&parts.headers)?.as_ref())?;
@@ -118,7 +118,8 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 /// From where a request came, whoever sent it.
-fn asked_from(parts: &Parts, address: Option<IpAddr>) -> Origin {
+pub(super) fn asked_from(parts: &Parts) -> Origin {
+    let address = parts.extensions.get::<ClientAddr>().map(|client| client.0);
     let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
     Origin {
         request_id: parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned()),

@@ -27,6 +27,7 @@ use super::list::{DEFAULT_LIMIT, MAX_LIMIT, Page, Scope};
 use super::look::{AsOfQuery, Look, not_found};
 use super::members::role;
 use super::problem::of_problem;
+use super::witness::Witness;
 use super::workspaces::EmptyRequest;
 use crate::attempts::Place;
 use crate::commands::invitations::{
@@ -323,7 +324,7 @@ async fn revoke(
 /// A token, from the mail or the answer that made it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TokenRequest {
+pub(super) struct TokenRequest {
     #[garde(required, inner(length(bytes, min = 1, max = 255)))]
     #[schema(required = true, value_type = String)]
     token: Option<String>,
@@ -331,12 +332,12 @@ struct TokenRequest {
 
 impl TokenRequest {
     /// A token that Tenure did not make is refused before anything is looked up.
-    fn open(&self, act: &Act) -> Result<OpenedToken, Problem> {
+    pub(super) fn open(&self, app: &App, witness: &Witness) -> Result<OpenedToken, Problem> {
         let token = self.token.as_deref().unwrap_or_default();
-        let opened = invitation_token::open(&act.app.keys.invitation_token, token);
+        let opened = invitation_token::open(&app.keys.invitation_token, token);
         let (id, generation) =
             opened.ok_or_else(|| Failure::from(tenure_aggregates::invitation::Refusal::TokenInvalid))?;
-        act.witness.is_about(Place::Invitation(InvitationId(id)));
+        witness.is_about(Place::Invitation(InvitationId(id)));
         Ok(OpenedToken { id: InvitationId(id), generation })
     }
 }
@@ -347,7 +348,7 @@ impl TokenRequest {
     responses((status = 200, body = InvitationPreview), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act)?;
+    let token = body.value.open(&act.app, &act.witness)?;
     // Nothing is done, so there is nothing to repeat: no idempotency key is used up.
     Ok(act.without_key().run(None, &body.raw, Preview { token }).await?.into_response())
 }
@@ -358,7 +359,7 @@ async fn preview(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem
     responses((status = 200, body = Member), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act)?;
+    let token = body.value.open(&act.app, &act.witness)?;
     let outcome = act.run(None, &body.raw, Accept { token, precondition: act.precondition.clone() }).await?;
     let look = Look::after(&act.app, &act.caller, outcome.position);
     let accepted_before = async {
@@ -376,7 +377,7 @@ async fn accept(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem>
     responses((status = 204), (status = "default", body = ProblemBody, content_type = "application/problem+json"))
 )]
 async fn decline(act: Act, body: Body<TokenRequest>) -> Result<Response, Problem> {
-    let token = body.value.open(&act)?;
+    let token = body.value.open(&act.app, &act.witness)?;
     Ok(act
         .run(None, &body.raw, Decline { token, precondition: act.precondition.clone() })
         .await?

@@ -7,12 +7,14 @@
 //!   request shapes and handlers
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
+//! - [`accept_page`]: Tenure's own page for whoever follows an invitation's link
 //! - [`rate_limits`]: how often some routes may be asked; [`witness`]: what of a refused request is noted
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`dev_mailbox`]: the mails of development, for the developer alone
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
+pub mod accept_page;
 pub mod access;
 pub mod act;
 pub mod api_keys;
@@ -68,6 +70,7 @@ use crate::secrets::{Keys, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::webhooks::Networks;
+use accept_page::AcceptPage;
 use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
 use rate_limits::RateLimits;
@@ -102,6 +105,7 @@ pub struct App {
     pub metrics: Option<PrometheusHandle>,
     /// Where the product's users reach this service, if it was told.
     pub public_url: Option<String>,
+    pub accept_page: AcceptPage,
     pub stopping: CancellationToken,
 }
 
@@ -115,11 +119,8 @@ fn whole(app: Arc<App>) -> Router {
     let trusted_proxies = app.trusted_proxies.clone();
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
-    let routes = Router::new()
-        .merge(routes.layer(watched).layer(limited))
-        .merge(health::routes())
-        .merge(dev_mailbox::routes())
-        .with_state(app);
+    let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(watched).layer(limited);
+    let routes = routes.merge(health::routes()).merge(dev_mailbox::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

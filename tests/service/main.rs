@@ -19,6 +19,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod accept_page;
 mod access;
 mod api_keys;
 mod audit;
@@ -65,3 +66,6 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
+mod webhook_deliveries;
+mod webhook_endpoints;
+mod webhooks;

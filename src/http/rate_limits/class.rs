@@ -20,9 +20,13 @@ impl Class {
     /// The class of a route as it was registered, or none for the many that have no limit.
     pub(super) fn of(method: &Method, route: &str) -> Option<Self> {
         Some(match (method.as_str(), route) {
-            ("POST", "/v1/invitations/preview" | "/v1/invitations/accept" | "/v1/invitations/decline") => {
-                Self::Token
-            }
+            (
+                "POST",
+                "/v1/invitations/preview"
+                | "/v1/invitations/accept"
+                | "/v1/invitations/decline"
+                | "/accept/preview",
+            ) => Self::Token,
             ("POST", "/v1/join") | ("PUT" | "DELETE", "/v1/workspaces/{workspace_id}/invite-code") => {
                 Self::Code
             }

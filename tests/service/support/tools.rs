@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 const VERSIONS: &str =
     "import importlib.metadata as m, sys; print([m.version(name) for name in sys.argv[1:]])";
 
-/// A Python that has these packages of PyPI; none, said aloud, where there can be none.
+/// A Python that has these packages of `PyPI`; none, said aloud, where there can be none.
 pub fn python_with(packages: &[&str]) -> Option<PathBuf> {
     let place = tools();
     let _only_one = lock(&place)?;
