@@ -247,7 +247,7 @@ async fn owner_and_admins_are_told_that_a_webhook_was_disabled() {
     olga.brings(&acme, &ann, "admin").await;
     olga.brings(&acme, &bob, "member").await;
     let url = format!("http://{}/hook?secret=x", gone().await);
-    let body = json!({"url": url, "events": ["member.*"], "description": "Billing"});
+    let body = json!({"url": url, "events": ["membership.*"], "description": "Billing"});
     let base = format!("/v1/workspaces/{acme}/webhooks");
     let endpoint = olga.post(&base, body).await.expect(StatusCode::CREATED).text("id");
     let tested = olga.post(&format!("{base}/{endpoint}/test"), json!({})).await;
