@@ -28,6 +28,7 @@ use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
+use crate::mail::{Mail, MailCarrier};
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
@@ -79,6 +80,7 @@ impl Service {
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
         let accept_page = AcceptPage::of(settings)?;
+        let mail = Arc::new(Mail::open(settings)?);
 
         migrate(database).await?;
         let pools = Pools::new(database, settings.pool_size);
@@ -126,6 +128,7 @@ impl Service {
         );
         let keys = Keys::from(&root);
         outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
+        outbox.start(MailCarrier::new(mail.clone(), &outbox, store.clone(), keys.invitation_token.clone()));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -145,6 +148,7 @@ impl Service {
             trusted_proxies,
             webhook_networks,
             feeds: Feeds::new(settings.feed_times, settings.feed_streams, settings.pool_size),
+            mail,
             projector_pool: pools.projector.clone(),
             projector: projector.snapshots(),
             metrics,

@@ -266,6 +266,7 @@ fn webhook(of: Happening, endpoint: Uuid, kind: String) -> Planned {
         trigger: Trigger::Event,
         recipient: None,
         invitation: None,
+        generation: None,
     }
 }
 
