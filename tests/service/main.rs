@@ -65,3 +65,4 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
+mod webhooks_page;
