@@ -106,8 +106,16 @@ async fn a_read_only_key_writes_by_no_route_and_sees_one_workspace() {
     // Its first use from this network is recorded meanwhile.
     noted(&acme, &id).await;
     let head = acme.service.head().await;
-    let place =
-        Place { workspace: acme.id.clone(), user: "bob".into(), invitation, key: id, other: "dave".into() };
+    let nothing = tenure::ids::new_v7().to_string();
+    let place = Place {
+        workspace: acme.id.clone(),
+        user: "bob".into(),
+        invitation,
+        key: id,
+        endpoint: nothing.clone(),
+        delivery: nothing,
+        other: "dave".into(),
+    };
     for route in workspace_routes() {
         let body = route.body_at(&place);
         let here = with(&acme, &key, route.method.clone(), &place.fill(route.template), body.as_ref()).await;

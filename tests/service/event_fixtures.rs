@@ -13,7 +13,7 @@ use tenure::store::{Committed, Failure, Origin, UnitOfWork};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::workspace::WorkspaceCommand;
 use tenure_aggregates::{
-    ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, Workspace, WorkspaceId,
+    ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, WebhookEndpoint, Workspace, WorkspaceId,
 };
 use tenure_projections::ALL;
 
@@ -64,6 +64,14 @@ const TYPES: &[&str] = &[
     "UserErasureWithdrawn",
     "UserProfileChanged",
     "UserProvisioned",
+    "WebhookEndpointChanged",
+    "WebhookEndpointCreated",
+    "WebhookEndpointDeleted",
+    "WebhookEndpointDisabled",
+    "WebhookEndpointEnabled",
+    "WebhookEndpointRedeliveryRequested",
+    "WebhookEndpointSecretRotated",
+    "WebhookEndpointTested",
     "WorkspaceArchived",
     "WorkspaceCreated",
     "WorkspaceDeleted",
@@ -121,6 +129,7 @@ async fn events_of_every_version_are_read_as_they_were() {
         loader.same::<Session>().await;
         loader.same::<Claim>().await;
         loader.same::<ApiKey>().await;
+        loader.same::<WebhookEndpoint>().await;
         loader.same::<Catalogue>().await;
         // And the next command finds them as good as new.
         let (acme, owner) = (fixture["acme"].as_str().unwrap(), service.user("bob"));
@@ -292,6 +301,7 @@ async fn everything(service: &TestService) -> String {
     products_permissions(service).await;
     own_roles(service, &acme).await;
     api_keys(service, &acme).await;
+    webhooks(service, &acme).await;
     let plan = PutOnPlan { workspace: WorkspaceId(acme.parse().unwrap()), plan: "pro" };
     service.app().store.run(&plan, Origin::system().into(), None, clock::now).await.unwrap();
     operator.post(&at("/suspend"), json!({"reason": "unpaid"})).await;
@@ -373,6 +383,26 @@ async fn api_keys(service: &TestService, acme: &str) {
     ada.delete(&at(&format!("/api-keys/{other}"))).await.expect(StatusCode::NO_CONTENT);
 }
 
+/// One to which everything happens, and one that is deleted. Nobody listens there, nor happens what it listens to.
+async fn webhooks(service: &TestService, acme: &str) {
+    let ada = service.user("ada");
+    let at = |path: &str| format!("/v1/workspaces/{acme}/webhooks{path}");
+    let body = json!({"url": "http://127.0.0.1:9/a", "events": ["user.erased"], "description": "CRM"});
+    let id = ada.post(&at(""), body).await.expect(StatusCode::CREATED).text("id");
+    let of = |path: &str| at(&format!("/{id}{path}"));
+    let change =
+        json!({"url": "http://127.0.0.1:9/b", "events": ["user.*", "claim.taken"], "description": null});
+    ada.patch(&of(""), change).await.expect(StatusCode::OK);
+    ada.post(&of("/rotate-secret"), json!({})).await.expect(StatusCode::OK);
+    ada.post(&of("/test"), json!({})).await.expect(StatusCode::ACCEPTED);
+    ada.post(&of("/redeliver"), json!({"from_seq": 1, "to_seq": 2})).await.expect(StatusCode::ACCEPTED);
+    ada.patch(&of(""), json!({"enabled": false})).await.expect(StatusCode::OK);
+    ada.patch(&of(""), json!({"enabled": true})).await.expect(StatusCode::OK);
+    let body = json!({"url": "http://127.0.0.1:9/c", "events": ["user.erased"], "enabled": false});
+    let other = ada.post(&at(""), body).await.expect(StatusCode::CREATED).text("id");
+    ada.delete(&at(&format!("/{other}"))).await.expect(StatusCode::NO_CONTENT);
+}
+
 /// Puts a workspace on a plan, by no route.
 struct PutOnPlan {
     workspace: WorkspaceId,
@@ -441,6 +471,7 @@ async fn writes_a_fixture_if_told_so() {
     fixture["states"][Session::TYPE] = states::<Session>(&service, &admin).await;
     fixture["states"][Claim::TYPE] = states::<Claim>(&service, &admin).await;
     fixture["states"][ApiKey::TYPE] = states::<ApiKey>(&service, &admin).await;
+    fixture["states"][WebhookEndpoint::TYPE] = states::<WebhookEndpoint>(&service, &admin).await;
     fixture["states"][Catalogue::TYPE] = states::<Catalogue>(&service, &admin).await;
     let path = format!("{}/tests/service/fixtures/events-{name}.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::write(path, serde_json::to_string_pretty(&fixture).unwrap() + "\n").unwrap();

@@ -202,6 +202,10 @@ async fn a_dump_holds_nothing_of_a_deleted_workspace() {
     let key =
         json!({"name": "quillon-robot", "permissions": ["members:read"], "networks": ["203.0.113.0/24"]});
     ada.post(&at("/api-keys"), key).await.expect(StatusCode::CREATED);
+    let hook = json!({"url": "http://127.0.0.1:9/quillon-hook", "events": ["user.erased"], "description": "Quillon CRM"});
+    let hook = ada.post(&at("/webhooks"), hook).await.expect(StatusCode::CREATED).text("id");
+    let moved = json!({"url": "http://127.0.0.1:9/quillon-moved", "description": "Quillon ERP"});
+    ada.patch(&at(&format!("/webhooks/{hook}")), moved).await.expect(StatusCode::OK);
     acme.service
         .operator()
         .post(&at("/suspend"), json!({"reason": "quillon unpaid"}))

@@ -39,17 +39,16 @@ async fn tenants(service: &TestService) -> Tenants<'_> {
     let body = json!({"email": "x@example.com"});
     let invited = eve.post(&format!("/v1/workspaces/{evil}/invitations"), body).await;
     let invited = invited.expect(StatusCode::CREATED).text("id");
-    let (key, evil_key) = (equip(&ada, &acme).await, equip(&eve, &evil).await);
-    let place = |workspace, user: &str, invitation, key| Place {
-        workspace,
+    let (here, there) = (equip(&ada, &acme).await, equip(&eve, &evil).await);
+    let place = |user: &str, invitation, equipped| Place {
         user: user.to_owned(),
         invitation,
-        key,
         other: "dan".to_owned(),
+        ..equipped
     };
     Tenants {
-        acme: place(acme, "bob", sent.text("id"), key),
-        evil: place(evil, "eve", invited, evil_key),
+        acme: place("bob", sent.text("id"), here),
+        evil: place("eve", invited, there),
         token: sent.text("token"),
         code,
         ada,
@@ -120,6 +119,20 @@ async fn another_workspaces_ids_answer_like_random_ones() {
             if text.contains("{key_id}") {
                 let foreign = Place { key: t.acme.key.clone(), ..t.evil.clone() };
                 let absent = Place { key: random(), ..t.evil.clone() };
+                let (foreign, absent) = (route.ask(caller, &foreign).await, route.ask(caller, &absent).await);
+                assert_eq!(shape(&foreign, &[]), shape(&absent, &[]), "{route:?}");
+                assert_eq!(foreign.status, 404, "{route:?}: {}", foreign.body);
+            }
+            if text.contains("{endpoint_id}") {
+                let foreign = Place { endpoint: t.acme.endpoint.clone(), ..t.evil.clone() };
+                let absent = Place { endpoint: random(), ..t.evil.clone() };
+                let (foreign, absent) = (route.ask(caller, &foreign).await, route.ask(caller, &absent).await);
+                assert_eq!(shape(&foreign, &[]), shape(&absent, &[]), "{route:?}");
+                assert_eq!(foreign.status, 404, "{route:?}: {}", foreign.body);
+            }
+            if text.contains("{delivery_id}") {
+                let foreign = Place { delivery: t.acme.delivery.clone(), ..t.evil.clone() };
+                let absent = Place { delivery: random(), ..t.evil.clone() };
                 let (foreign, absent) = (route.ask(caller, &foreign).await, route.ask(caller, &absent).await);
                 assert_eq!(shape(&foreign, &[]), shape(&absent, &[]), "{route:?}");
                 assert_eq!(foreign.status, 404, "{route:?}: {}", foreign.body);

@@ -65,4 +65,6 @@ mod starting;
 mod support;
 mod tokens;
 mod tour;
+mod webhook_deliveries;
+mod webhook_endpoints;
 mod webhooks_page;

@@ -100,8 +100,8 @@ async fn workspace(service: &TestService, roles: &[&str]) -> Place {
     let invitation = owner.post(&format!("{base}/invitations"), body).await;
     let invitation = invitation.expect(StatusCode::CREATED).text("id");
     owner.put(&format!("{base}/invite-code"), json!({})).await.expect(StatusCode::OK);
-    let key = equip(&owner, &id).await;
-    Place { workspace: id, user: "target".to_owned(), invitation, key, other: "dan".to_owned() }
+    let equipped = equip(&owner, &id).await;
+    Place { user: "target".to_owned(), invitation, other: "dan".to_owned(), ..equipped }
 }
 
 async fn bring_to(service: &TestService, place: &Place, state: &str) {

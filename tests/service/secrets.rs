@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -67,6 +67,17 @@ impl Secrets {
         self.0.extend([token.to_owned(), claims.to_owned(), signature.to_owned()]);
     }
 
+    /// As it is shown, without what marks it, and the bytes.
+    fn webhook(&mut self, secret: &str) {
+        let bare = secret.strip_prefix("whsec_").unwrap();
+        let hex = STANDARD
+            .decode(bare)
+            .unwrap()
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        self.0.extend([secret.to_owned(), bare.to_owned(), hex]);
+    }
+
     fn code(&mut self, code: &str) {
         self.0.extend([code.to_owned(), code.replace('-', ""), code.to_lowercase()]);
     }
@@ -110,6 +121,13 @@ async fn tour(acme: &Acme) -> Secrets {
         let issued = keyed(Method::PUT, acme.at("/invite-code"), json!({}), key).await.expect(StatusCode::OK);
         code = issued.text("code");
         secrets.code(&code);
+    }
+    let hook = json!({"url": "https://hooks.example.com/a", "events": ["user.erased"]});
+    let hook = keyed(Method::POST, acme.at("/webhooks"), hook, "w1").await.expect(StatusCode::CREATED);
+    let rotate = acme.at(&format!("/webhooks/{}/rotate-secret", hook.text("id")));
+    let rotated = keyed(Method::POST, rotate, json!({}), "w2").await.expect(StatusCode::OK);
+    for answer in [hook, rotated] {
+        secrets.webhook(&answer.text("secret"));
     }
     let session = sessions(acme, &mut secrets).await;
     // In places where they do not belong, with people they are not for, in requests that are broken.
@@ -240,7 +258,7 @@ async fn no_later_answer_holds_a_secret() {
     let secrets = tour(&acme).await;
     let operator = acme.service.operator();
     let mut paths: Vec<String> =
-        ["", "/members", "/invitations", "/audit-log", "/events", "/readiness", "/roles"]
+        ["", "/members", "/invitations", "/audit-log", "/events", "/readiness", "/roles", "/webhooks"]
             .map(|rest| acme.at(rest))
             .to_vec();
     paths.extend(
@@ -249,6 +267,10 @@ async fn no_later_answer_holds_a_secret() {
     );
     for invitation in operator.sees(&acme.at("/invitations")).await.items() {
         paths.push(acme.at(&format!("/invitations/{}", invitation["id"].as_str().unwrap())));
+    }
+    for hook in operator.sees(&acme.at("/webhooks")).await.items() {
+        let path = format!("/webhooks/{}", hook["id"].as_str().unwrap());
+        paths.extend([acme.at(&path), acme.at(&format!("{path}/deliveries"))]);
     }
     for path in paths {
         let answer = Answer::of(operator.request(Method::GET, &path)).await;

@@ -31,7 +31,7 @@ use crate::resources::{
     RedeliveryRequested,
 };
 use crate::store::StoreError;
-use crate::webhooks::signature;
+use crate::webhooks::{reply, signature};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -110,7 +110,7 @@ async fn find(
     let details = DeliveryDetails {
         delivery: row.into(),
         request: DeliveryRequest { method: "POST", url, headers, body },
-        attempt_log: attempt_log(attempts),
+        attempt_log: attempt_log(&look, (id, delivery), attempts).await?,
     };
     Ok(look.fresh(axum::Json(details).into_response()))
 }
@@ -125,8 +125,19 @@ async fn event(look: &Look, mut tx: TenantTx, workspace_seq: i64) -> Result<Clou
     Ok(CloudEvent::of(opened)?)
 }
 
-fn attempt_log(attempts: Vec<deliveries::Attempt>) -> Vec<DeliveryAttempt> {
-    attempts.into_iter().map(|attempt| DeliveryAttempt::of(attempt, None)).collect()
+/// Every attempt, with what is kept of its reply opened.
+async fn attempt_log(
+    look: &Look,
+    (workspace, delivery): (Uuid, Uuid),
+    mut attempts: Vec<deliveries::Attempt>,
+) -> Result<Vec<DeliveryAttempt>, Problem> {
+    let replies = attempts.iter_mut().map(|attempt| attempt.reply.take()).collect();
+    let replies = reply::open(&look.app.vault, workspace, delivery, replies).await?;
+    Ok(attempts
+        .into_iter()
+        .zip(replies)
+        .map(|(attempt, reply)| DeliveryAttempt::of(attempt, reply))
+        .collect())
 }
 
 /// Have a delivery made that says only that it was asked for, whatever the endpoint asks for, and also while it is

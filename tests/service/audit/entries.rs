@@ -6,6 +6,7 @@ use sqlx::Row;
 use tenure::data_keys::Stream;
 use tenure_aggregates::personal::ERASED;
 
+use crate::support::routes::equip;
 use crate::support::service::OPERATOR_KEY;
 use crate::support::{Acme, User};
 
@@ -44,6 +45,8 @@ async fn every_mutating_route_leaves_its_entries_with_an_origin_the_server_has_s
     let (_, declined) = acme.pending("frank@example.com").await;
     let token = acme.ada().invites(&acme.id, "dave@example.com", "member").await;
     let (ada, dave, operator) = (acme.ada(), acme.service.user("dave"), acme.service.operator());
+    let place = equip(&ada, &acme.id).await;
+    let hook = |rest: &str| place.fill(&acme.at(&format!("/webhooks/{{endpoint_id}}{rest}")));
     let (put, post, patch, delete) = (Method::PUT, Method::POST, Method::PATCH, Method::DELETE);
     let at = |rest: &str| acme.at(rest);
     let batch = json!({"invitations": [{"email": "h@example.com"}, {"email": "nonsense"}, {"email": "i@example.com"}]});
@@ -102,6 +105,35 @@ async fn every_mutating_route_leaves_its_entries_with_an_origin_the_server_has_s
         (&dave, &delete, at("/members/dave"), json!({}), "membership.ended"),
         (&ada, &put, at("/invite-code"), json!({}), "workspace.invite_code_issued"),
         (&ada, &delete, at("/invite-code"), json!({}), "workspace.invite_code_disabled"),
+        (
+            &ada,
+            &post,
+            at("/webhooks"),
+            json!({"url": "https://hooks.example.com/a", "events": ["user.erased"], "enabled": false}),
+            "webhook_endpoint.created webhook_endpoint.disabled",
+        ),
+        (&ada, &patch, hook(""), json!({"events": ["user.*"]}), "webhook_endpoint.changed"),
+        (&ada, &patch, hook(""), json!({"events": ["user.*"]}), ""),
+        (&ada, &post, hook("/rotate-secret"), json!({}), "webhook_endpoint.secret_rotated"),
+        (&ada, &post, hook("/test"), json!({}), "webhook_endpoint.tested"),
+        (
+            &ada,
+            &post,
+            hook("/redeliver"),
+            json!({"from_seq": 1, "to_seq": 2}),
+            "webhook_endpoint.redelivery_requested",
+        ),
+        (
+            &ada,
+            &post,
+            hook("/deliveries/{delivery_id}/redeliver"),
+            json!({}),
+            "webhook_endpoint.redelivery_requested",
+        ),
+        (&ada, &patch, hook(""), json!({"enabled": false}), "webhook_endpoint.disabled"),
+        (&ada, &patch, hook(""), json!({"enabled": true}), "webhook_endpoint.enabled"),
+        (&ada, &delete, hook(""), json!({}), "webhook_endpoint.deleted"),
+        (&ada, &delete, hook(""), json!({}), ""),
         (
             &ada,
             &post,

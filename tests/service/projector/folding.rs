@@ -8,7 +8,7 @@ use tenure_aggregates::session::SessionEvent;
 use tenure_aggregates::{ApiKey, Catalogue, Role, WorkspaceId};
 use tenure_projections::{
     Event, TenantTx, api_keys, audit_log, history as log, invitations, members, permissions, sessions, users,
-    workspaces,
+    webhook_endpoints, workspaces,
 };
 use uuid::Uuid;
 
@@ -67,6 +67,7 @@ async fn compare(db: &Database, history: &History) {
         let Ok(details) = workspace.living() else {
             assert_eq!((row, everybody.len()), (None, 0), "{id} was deleted");
             assert_eq!(api_keys::list(&mut tx, None, 500).await.unwrap(), []);
+            assert_eq!(webhook_endpoints::list(&mut tx, None, None, 500).await.unwrap(), []);
             continue;
         };
         let row = row.unwrap();
@@ -118,6 +119,7 @@ async fn compare(db: &Database, history: &History) {
             assert_eq!(role.as_deref(), state.offer().map(|offer| offer.role.as_str()), "{invitation}");
         }
         compare_api_keys(db, history, &mut tx).await;
+        compare_webhook_endpoints(history, &mut tx).await;
         let events = log::page(&mut tx, 0, 10_000).await.unwrap();
         let entries = audit_log::list(&mut tx, &audit_log::Filter::default(), None, 10_000).await.unwrap();
         let newest_first: Vec<i64> = events.iter().rev().map(|event| event.workspace_seq).collect();
@@ -200,6 +202,25 @@ async fn compare_api_keys(db: &Database, history: &History, tx: &mut TenantTx) {
             assert_eq!(found, Some((workspace.0, key.0)));
         }
     }
+}
+
+async fn compare_webhook_endpoints(history: &History, tx: &mut TenantTx) {
+    let workspace = tx.workspace();
+    let here = history.webhook_endpoints.iter().filter(|(key, _)| key.0 == workspace);
+    for ((_, endpoint), state) in here {
+        let row = webhook_endpoints::find(tx, endpoint.0).await.unwrap();
+        assert_eq!(row.is_some(), state.target().is_some(), "{endpoint}");
+        let (Some(row), Some(target)) = (row, state.target()) else { continue };
+        assert_eq!((&row.url, &row.events), (&target.url, &target.events));
+        assert_eq!((&row.description, row.created_at), (&target.description, target.created_at));
+        assert_eq!(row.generation, target.generation.cast_signed());
+        assert_eq!(row.previous_until, target.previous_until);
+        assert_eq!(row.disabled, target.disabled.map(|because| because.to_string()));
+        assert_eq!(row.created_by, target.created_by.as_ref().map(ToString::to_string));
+    }
+    let living = history.webhook_endpoints.iter().filter(|(key, _)| key.0 == workspace);
+    let living = living.filter(|(_, state)| state.target().is_some()).count();
+    assert_eq!(webhook_endpoints::count(tx).await.unwrap(), i64::try_from(living).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

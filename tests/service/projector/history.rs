@@ -13,10 +13,11 @@ use tenure_aggregates::membership::{Entrance, MembershipCommand as MC};
 use tenure_aggregates::session::SessionCommand as SC;
 use tenure_aggregates::user::UserCommand as UC;
 use tenure_aggregates::values::Email;
+use tenure_aggregates::webhook_endpoint::WebhookEndpointCommand as HC;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceCommand as WC};
 use tenure_aggregates::{
     ApiKey, ApiKeyId, Catalogue, Invitation, InvitationId, Membership, MembershipId, Role, Session,
-    SessionId, Time, User, UserId, Workspace, WorkspaceId,
+    SessionId, Time, User, UserId, WebhookEndpoint, WebhookEndpointId, Workspace, WorkspaceId,
 };
 use tenure_projections::{Logged, Recorded};
 use uuid::Uuid;
@@ -30,6 +31,7 @@ pub struct History {
     pub invitations: BTreeMap<(WorkspaceId, InvitationId), Invitation>,
     pub sessions: BTreeMap<(WorkspaceId, SessionId), Session>,
     pub api_keys: BTreeMap<(WorkspaceId, ApiKeyId), ApiKey>,
+    pub webhook_endpoints: BTreeMap<(WorkspaceId, WebhookEndpointId), WebhookEndpoint>,
     catalogues: BTreeMap<WorkspaceId, Catalogue>,
     pub events: Vec<Logged>,
     workspace_seqs: HashMap<Uuid, i64>,
@@ -61,6 +63,7 @@ impl History {
             invitations: BTreeMap::new(),
             sessions: BTreeMap::new(),
             api_keys: BTreeMap::new(),
+            webhook_endpoints: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             events: vec![],
             workspace_seqs: HashMap::new(),
@@ -165,6 +168,10 @@ impl History {
 
     pub fn api_key(&mut self, workspace: WorkspaceId, id: ApiKeyId, command: KC) {
         execute!(self, api_keys, (workspace, id), workspace, "ApiKey", id, command);
+    }
+
+    pub fn webhook_endpoint(&mut self, workspace: WorkspaceId, id: WebhookEndpointId, command: HC) {
+        execute!(self, webhook_endpoints, (workspace, id), workspace, "WebhookEndpoint", id, command);
     }
 
     pub fn register(&mut self, command: CC) {

@@ -1,6 +1,7 @@
 //! Commands drawn at random, for whatever state a history is in.
 
 mod access;
+mod delivery;
 
 use chrono::Duration;
 use tenure_aggregates::invitation::InvitationCommand as IC;
@@ -32,7 +33,7 @@ impl History {
             self.create_team(&user);
             return;
         };
-        match self.below(14) {
+        match self.below(15) {
             0 => self.something_with_user(&user),
             1 => self.something_with_session(team, &user),
             2..=3 => self.something_with_workspace(team),
@@ -40,6 +41,7 @@ impl History {
             6..=7 => self.something_with_role(team),
             8 => self.something_with_api_key(team, &user),
             9 => self.something_with_catalogue(),
+            10 => self.something_with_webhook_endpoint(team, &user),
             _ => self.something_with_member(team, &user),
         }
     }

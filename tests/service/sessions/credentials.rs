@@ -263,11 +263,10 @@ async fn a_session_of_one_workspace_finds_no_other_not_even_its_users_own() {
     let acme = Acme::found().await;
     let (client, _) = sign_in(&acme.ada(), None).await;
     let place = Place {
-        workspace: acme.id.clone(),
         user: "carol".into(),
         invitation: acme.pending("eve@example.com").await.0,
         other: "dave".into(),
-        key: equip(&acme.ada(), &acme.id).await,
+        ..equip(&acme.ada(), &acme.id).await
     };
     let before = acme.service.head().await;
     let shape = |answer: &Answer| {

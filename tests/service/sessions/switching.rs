@@ -248,11 +248,10 @@ async fn signing_out_ends_the_session_everywhere_and_takes_the_cookie_away() {
 async fn a_suspended_workspace_takes_no_write_of_a_session_and_can_be_switched_into() {
     let acme = Acme::found().await;
     let place = Place {
-        workspace: acme.id.clone(),
         user: "carol".into(),
         invitation: acme.pending("eve@example.com").await.0,
         other: "dave".into(),
-        key: equip(&acme.ada(), &acme.id).await,
+        ..equip(&acme.ada(), &acme.id).await
     };
     let (home, _) = sign_in(&acme.ada(), None).await;
     let operator = acme.service.operator();

@@ -170,7 +170,9 @@ fn routes_where(wanted: fn(&Value) -> bool) -> Vec<(String, Vec<Method>)> {
             .replace("{role}", "admin")
             .replace("{permission}", "invoices:read")
             .replace("{consumer}", "billing")
-            .replace("{key_id}", "01890000-0000-7000-8000-000000000002");
+            .replace("{key_id}", "01890000-0000-7000-8000-000000000002")
+            .replace("{endpoint_id}", "01890000-0000-7000-8000-000000000003")
+            .replace("{delivery_id}", "01890000-0000-7000-8000-000000000004");
         assert!(!path.contains('{'), "a parameter without a value: {path}");
         let methods = ["get", "put", "post", "patch", "delete"];
         let methods = methods.iter().filter(|method| operations.get(**method).is_some_and(wanted));

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Answer, User};
+use super::{Answer, TestService, User};
 
 /// One route. `{…}` in path and body stand for the ids of a [`Place`].
 #[derive(Debug, Clone)]
@@ -43,6 +43,9 @@ pub struct Place {
     pub invitation: String,
     /// An API key.
     pub key: String,
+    /// A webhook endpoint, and a delivery to it.
+    pub endpoint: String,
+    pub delivery: String,
     pub other: String,
 }
 
@@ -52,15 +55,41 @@ pub const OWN_ROLE: &str = "scribe";
 /// The consumer of its events that [`equip`] registers.
 pub const CONSUMER: &str = "billing";
 
-/// Gives a workspace a role of its own, a consumer and an API key, whose id is returned.
-pub async fn equip(owner: &User<'_>, workspace: &str) -> String {
+/// Gives a workspace a role of its own, a consumer, an API key, a webhook endpoint and a delivery to it.
+pub async fn equip(owner: &User<'_>, workspace: &str) -> Place {
     let base = format!("/v1/workspaces/{workspace}");
     let permissions = json!({"permissions": ["workspace:read", "content:read"]});
     owner.put(&format!("{base}/roles/{OWN_ROLE}"), permissions).await.expect(StatusCode::CREATED);
     let consumer = format!("{base}/consumers/{CONSUMER}");
     owner.put(&consumer, json!({"workspace_seq": 0})).await.expect(StatusCode::CREATED);
     let key = json!({"name": "robot", "permissions": ["members:read"]});
-    owner.post(&format!("{base}/api-keys"), key).await.expect(StatusCode::CREATED).text("id")
+    let key = owner.post(&format!("{base}/api-keys"), key).await.expect(StatusCode::CREATED).text("id");
+    // Nothing of the kind happens in a workspace of several people, and nobody listens there.
+    let endpoint = json!({"url": "http://127.0.0.1:9/hook", "events": ["user.erased"]});
+    let endpoint = owner.post(&format!("{base}/webhooks"), endpoint).await;
+    let endpoint = endpoint.expect(StatusCode::CREATED).text("id");
+    let delivery = delivered(owner.service, workspace, &endpoint).await;
+    Place { workspace: workspace.to_owned(), key, endpoint, delivery, ..Place::default() }
+}
+
+/// Writes down that the workspace's first event was delivered to an endpoint, as if it had been; the delivery's id.
+pub async fn delivered(service: &TestService, workspace: &str, endpoint: &str) -> String {
+    let (admin, id) = (service.admin().await, tenure::ids::new_v7());
+    sqlx::query(
+        "insert into deliveries (workspace_id, delivery_id, channel, lane, kind, trigger, event_id, position,
+             workspace_seq, status, attempts, created_at, finished_at)
+         select workspace_id, $1, 'webhook', $2, 'workspace.created', 'event', $1, position, workspace_seq,
+                'delivered', 1, recorded_at, recorded_at
+         from events where workspace_id = $3 and workspace_seq = 1",
+    )
+    .bind(id)
+    .bind(endpoint.parse::<uuid::Uuid>().unwrap())
+    .bind(workspace.parse::<uuid::Uuid>().unwrap())
+    .execute(&admin)
+    .await
+    .unwrap();
+    admin.close().await;
+    id.to_string()
 }
 
 impl Place {
@@ -69,6 +98,8 @@ impl Place {
             .replace("{user_id}", &self.user)
             .replace("{invitation_id}", &self.invitation)
             .replace("{key_id}", &self.key)
+            .replace("{endpoint_id}", &self.endpoint)
+            .replace("{delivery_id}", &self.delivery)
             .replace("{role}", OWN_ROLE)
             .replace("{consumer}", CONSUMER)
             .replace("{other}", &self.other)
@@ -199,6 +230,71 @@ pub fn workspace_routes() -> Vec<Route> {
             Active,
         ),
         route(&delete, "/v1/workspaces/{workspace_id}/api-keys/{key_id}", None, p("api-keys:manage"), Active),
+        route(&get, "/v1/workspaces/{workspace_id}/webhooks", None, p("webhooks:manage"), Read),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/webhooks",
+            some(r#"{"url":"https://hooks.example.com/a","events":["user.erased"]}"#),
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(&get, "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}", None, p("webhooks:manage"), Read),
+        route(
+            &patch,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}",
+            some(r#"{"description":"CRM"}"#),
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(
+            &delete,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}",
+            None,
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/rotate-secret",
+            some("{}"),
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/test",
+            None,
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/redeliver",
+            some(r#"{"from_seq":1,"to_seq":1}"#),
+            p("webhooks:manage"),
+            Active,
+        ),
+        route(
+            &get,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/deliveries",
+            None,
+            p("webhooks:manage"),
+            Read,
+        ),
+        route(
+            &get,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/deliveries/{delivery_id}",
+            None,
+            p("webhooks:manage"),
+            Read,
+        ),
+        route(
+            &post,
+            "/v1/workspaces/{workspace_id}/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver",
+            None,
+            p("webhooks:manage"),
+            Active,
+        ),
         route(&get, "/v1/workspaces/{workspace_id}/invitations", None, p("members:invite"), Read),
         route(
             &post,
