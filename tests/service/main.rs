@@ -43,6 +43,7 @@ mod isolation;
 mod joining;
 mod load;
 mod log;
+mod mail;
 mod master_keys;
 mod model;
 mod past;
