@@ -69,3 +69,4 @@ mod tour;
 mod webhook_deliveries;
 mod webhook_endpoints;
 mod webhooks;
+mod webhooks_page;
