@@ -66,4 +66,5 @@ mod support;
 mod tokens;
 mod tour;
 mod webhook_deliveries;
+mod webhook_door;
 mod webhook_endpoints;
