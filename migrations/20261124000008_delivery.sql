@@ -8,6 +8,8 @@ create table delivery_checkpoints (
 insert into delivery_checkpoints (channel, position)
 select channel, position from log_head, unnest(array['mail', 'webhook']) channel where id = 1;
 grant select, update on delivery_checkpoints to tenure_projector;
+-- Whether what is not there yet is still to come.
+grant select on delivery_checkpoints to tenure_service;
 
 -- Something to be delivered, or that was.
 create table deliveries (
@@ -27,6 +29,8 @@ create table deliveries (
     -- The user a mail goes to; none where it goes to the invited address.
     recipient       text,
     invitation_id   uuid,
+    -- Which token the invitation's mail carries.
+    generation      integer,
     -- `pending`, `delivered`, `failed` or `cancelled`.
     status          text        not null default 'pending',
     attempts        integer     not null default 0,

@@ -5,6 +5,7 @@
 //!   models along it; [`reads`]: reading them
 //! - [`access`]: who may do what, from memory; [`past`]: what was, at any position of the log
 //! - [`feeds`]: the log as other programs follow it; [`deliveries`]: what goes out because something happened
+//! - [`mail`]: mail to people, one of the ways out
 //! - [`attempts`]: what was refused; nothing else is written beside the log
 //! - [`audit`]: what was done and what was refused in one order, and its export
 //! - [`resources`]: the shapes clients rely on
@@ -34,6 +35,7 @@ pub mod http;
 pub mod ids;
 pub mod issuers;
 pub mod key_ring;
+pub mod mail;
 pub mod past;
 pub mod projector;
 pub mod reads;

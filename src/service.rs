@@ -16,7 +16,7 @@ use crate::attempts::Attempts;
 use crate::checkpoints::Checkpoints;
 use crate::clock;
 use crate::commands::upkeep;
-use crate::config::Settings;
+use crate::config::{SessionTimes, Settings};
 use crate::data_keys::Vault;
 use crate::database::{Role, migrate, pool};
 use crate::deliveries::outbox::Outbox;
@@ -28,9 +28,10 @@ use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
+use crate::mail::{Mail, MailCarrier};
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
-use crate::secrets::{Keys, OperatorKey, OperatorKeyFile};
+use crate::secrets::{Keys, MasterKeys, OperatorKey, OperatorKeyFile};
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::webhooks::{Client, Networks, SystemResolver, WebhookCarrier};
@@ -67,35 +68,21 @@ impl Service {
         database: &PgConnectOptions,
         metrics: Option<PrometheusHandle>,
     ) -> anyhow::Result<Self> {
-        let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
-        let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
-        let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
-        let resolver = Arc::new(SystemResolver);
-        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
-        std::fs::create_dir_all(&settings.data_dir)
-            .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
-        let masters = settings.master_keys()?;
-        let (operator, first_operator_key) = operator_key(settings)?;
-        let (name, times) = (settings.issuer()?, settings.session_times()?);
-        let issuers = trusted_issuers(settings, &name)?;
-        let accept_page = AcceptPage::of(settings)?;
+        let told = Told::by(settings)?;
+        let (name, times) = told.sessions;
 
         migrate(database).await?;
         let pools = Pools::new(database, settings.pool_size);
         let key_file = settings.audit_signing_key_file();
         let public_url = settings.public_url.as_deref();
-        let (vault, root) = Vault::open(pools.keeper.clone(), masters).await?;
+        let (vault, root) = Vault::open(pools.keeper.clone(), told.masters).await?;
         let checkpoints = Checkpoints::open(&pools.appender, &key_file, public_url).await?;
         let access = Access::new(settings.access_staleness);
         let store = Store::open(pools.appender.clone(), vault.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
-        let projector = Projector::spawn(
-            pools.projector.clone(),
-            vault.clone(),
-            clock::now,
-            store.position(),
-            stopped.clone(),
-        );
+        let log = store.position();
+        let projector =
+            Projector::spawn(pools.projector.clone(), vault.clone(), clock::now, log, stopped.clone());
         let reads =
             Reads::new(pools.service.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
@@ -125,7 +112,8 @@ impl Service {
             stopping.clone(),
         );
         let keys = Keys::from(&root);
-        outbox.start(WebhookCarrier::new(webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
+        outbox.start(WebhookCarrier::new(told.webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
+        outbox.start(MailCarrier::new(&told.mail, &outbox, &store, &keys));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {
@@ -135,21 +123,22 @@ impl Service {
             access,
             attempts,
             keys,
-            operator,
-            issuers,
+            operator: told.operator,
+            issuers: told.issuers,
             own_origin: origin_of(&sessions.issuer),
             sessions,
             checkpoints,
             key_ring,
-            rate_limits: quotas.as_ref().map(RateLimits::new),
-            trusted_proxies,
-            webhook_networks,
+            rate_limits: told.quotas.as_ref().map(RateLimits::new),
+            trusted_proxies: told.trusted_proxies,
+            webhook_networks: told.webhook_networks,
             feeds: Feeds::new(settings.feed_times, settings.feed_streams, settings.pool_size),
+            mail: told.mail,
             projector_pool: pools.projector.clone(),
             projector: projector.snapshots(),
             metrics,
             public_url: settings.public_url.clone(),
-            accept_page,
+            accept_page: told.accept_page,
             stopping: stopping.clone(),
         });
         let rate_limits = tokio::spawn(look_after_limits(app.clone(), stopping.clone()));
@@ -166,7 +155,7 @@ impl Service {
             stopping,
             stop_projector,
             pools,
-            first_operator_key,
+            first_operator_key: told.first_operator_key,
         })
     }
 
@@ -197,6 +186,53 @@ impl Service {
         let _ = self.stop_projector.send(true);
         self.projector.join().await;
         self.pools.close().await;
+    }
+}
+
+/// What the settings say, found to be in order before anything is touched.
+struct Told {
+    trusted_proxies: TrustedProxies,
+    quotas: Option<Quotas>,
+    webhook_networks: Networks,
+    webhooks: Client,
+    masters: MasterKeys,
+    operator: OperatorKeyFile,
+    first_operator_key: Option<String>,
+    sessions: (String, SessionTimes),
+    issuers: Issuers,
+    accept_page: AcceptPage,
+    mail: Arc<Mail>,
+}
+
+impl Told {
+    fn by(settings: &Settings) -> anyhow::Result<Self> {
+        let trusted_proxies = TrustedProxies::parse(settings.trusted_proxies.as_deref().unwrap_or_default())?;
+        let quotas = Quotas::parse(settings.rate_limits.as_deref().unwrap_or_default())?;
+        let webhook_networks = Networks::parse(settings.webhook_allow_networks.as_deref())?;
+        let resolver = Arc::new(SystemResolver);
+        let webhooks = Client::new(webhook_networks.clone(), resolver, settings.delivery_times.patience)?;
+        let (name, times) = (settings.issuer()?, settings.session_times()?);
+        let issuers = trusted_issuers(settings, &name)?;
+        let accept_page = AcceptPage::of(settings)?;
+        let mail = Arc::new(Mail::open(settings)?);
+        std::fs::create_dir_all(&settings.data_dir)
+            .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
+        let masters = settings.master_keys()?;
+        let (operator, first_operator_key) = operator_key(settings)?;
+        let sessions = (name, times);
+        Ok(Self {
+            trusted_proxies,
+            quotas,
+            webhook_networks,
+            webhooks,
+            masters,
+            operator,
+            first_operator_key,
+            sessions,
+            issuers,
+            accept_page,
+            mail,
+        })
     }
 }
 

@@ -39,11 +39,16 @@ pub enum InvitationEvent {
         /// Whether the token goes out by mail.
         notify: bool,
         created_at: Time,
+        #[serde(flatten)]
+        mailing: Mailing,
     },
     InvitationResent {
         generation: u32,
         expires_at: Time,
         notify: bool,
+        /// What is not said stays as it was.
+        #[serde(flatten)]
+        mailing: Mailing,
     },
     InvitationAccepted {
         user_id: UserId,
@@ -54,6 +59,26 @@ pub enum InvitationEvent {
     InvitationRoleChanged {
         role: Changed<Role>,
     },
+}
+
+/// How the mail is to be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailing {
+    /// As BCP 47 names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// The page of the product that takes the token, as the operator listed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_url: Option<String>,
+}
+
+impl Mailing {
+    fn or(self, before: Self) -> Self {
+        Self {
+            language: self.language.or(before.language),
+            accept_url: self.accept_url.or(before.accept_url),
+        }
+    }
 }
 
 // ---- State
@@ -80,6 +105,8 @@ pub struct Offer {
     pub expires_at: Time,
     pub generation: u32,
     pub created_at: Time,
+    #[serde(flatten)]
+    pub mailing: Mailing,
 }
 
 impl Invitation {
@@ -121,6 +148,7 @@ impl Invitation {
                     expires_at,
                     generation,
                     created_at,
+                    mailing,
                     ..
                 },
             ) => Self::Pending(Offer {
@@ -131,9 +159,11 @@ impl Invitation {
                 expires_at,
                 generation,
                 created_at,
+                mailing,
             }),
-            (Self::Pending(offer), E::InvitationResent { generation, expires_at, .. }) => {
-                Self::Pending(Offer { expires_at, generation, ..offer })
+            (Self::Pending(offer), E::InvitationResent { generation, expires_at, mailing, .. }) => {
+                let mailing = mailing.or(offer.mailing);
+                Self::Pending(Offer { expires_at, generation, mailing, ..offer })
             }
             (Self::Pending(offer), E::InvitationAccepted { user_id }) => {
                 Self::Accepted { offer, by: user_id }
@@ -160,12 +190,15 @@ pub enum InvitationCommand {
         invited_by_key: Option<ApiKeyId>,
         lifetime: Duration,
         notify: bool,
+        mailing: Mailing,
         now: Time,
     },
     /// Makes a new token and starts the time anew; the old token dies.
     Resend {
         lifetime: Duration,
         notify: bool,
+        /// What is not said stays as it was.
+        mailing: Mailing,
         now: Time,
     },
     Revoke {
@@ -195,7 +228,17 @@ impl Invitation {
         use InvitationCommand as C;
         use InvitationEvent as E;
         match command {
-            C::Send { invitation_id, email, role, invited_by, invited_by_key, lifetime, notify, now } => {
+            C::Send {
+                invitation_id,
+                email,
+                role,
+                invited_by,
+                invited_by_key,
+                lifetime,
+                notify,
+                mailing,
+                now,
+            } => {
                 if *self != Self::Missing {
                     return Err(Refusal::NotPending);
                 }
@@ -214,14 +257,15 @@ impl Invitation {
                     generation: 1,
                     notify,
                     created_at: now,
+                    mailing,
                 }])
             }
-            C::Resend { lifetime, notify, now } => {
+            C::Resend { lifetime, notify, mailing, now } => {
                 // An expired invitation may be sent again: nobody turned it down.
                 let Self::Pending(offer) = self else { return Err(self.not_pending()) };
                 check_lifetime(lifetime)?;
                 let generation = offer.generation + 1;
-                Ok(vec![E::InvitationResent { generation, expires_at: now + lifetime, notify }])
+                Ok(vec![E::InvitationResent { generation, expires_at: now + lifetime, notify, mailing }])
             }
             C::Revoke { .. } => match self {
                 Self::Pending(_) => Ok(vec![E::InvitationRevoked]),

@@ -24,6 +24,7 @@ pub mod audit_log;
 pub mod consumers;
 pub mod deliveries;
 pub mod history;
+pub mod invitation_mail;
 pub mod invitations;
 pub mod leaf;
 pub mod members;

@@ -9,6 +9,7 @@ use super::database::Database;
 use crate::config::Settings;
 use crate::http::base::server::ServerOptions;
 use crate::http::{self, base::server};
+use crate::mail::{Mail, WayOut};
 use crate::service::Service;
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
@@ -28,6 +29,9 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let keeper =
         database.embedded.clone().map(|embedded| tokio::spawn(embedded.look_after(service.stopping_token())));
     greet(&settings, &address.to_string(), &database, &service);
+    if let Some(mailbox) = service.app().mail.dev_mailbox() {
+        mailbox.announce_with(print_line);
+    }
 
     let stopping = service.stopping_token();
     let shutdown = async {
@@ -82,6 +86,32 @@ fn greet(settings: &Settings, address: &str, database: &Database, service: &Serv
     } else {
         format!("$(cat '{}')", settings.operator_key_file().display())
     };
+    println!("  mail          {}", where_mail_goes(&service.app().mail));
     println!("Try:");
     println!("  curl -H \"Authorization: Bearer {bearer}\" http://{address}/v1/permissions");
+}
+
+/// Where mail goes, or that it goes nowhere.
+fn where_mail_goes(mail: &Mail) -> String {
+    match mail.way_out() {
+        WayOut::Smtp(smtp) => {
+            let (host, port) = smtp.host();
+            format!("by {host}:{port}")
+        }
+        WayOut::DevMailbox(mailbox) => {
+            format!("no mail server is set (TENURE_SMTP_URL): to {}", mailbox.url())
+        }
+        WayOut::Nowhere => {
+            tracing::warn!(
+                "no mail server is set (TENURE_SMTP_URL and TENURE_MAIL_FROM): mails wait for one"
+            );
+            "waits: no mail server is set (TENURE_SMTP_URL)".to_owned()
+        }
+    }
+}
+
+/// A line for whoever watches the development server; nobody may be there to read it.
+fn print_line(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

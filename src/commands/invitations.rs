@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use serde_json::{Value, json};
-use tenure_aggregates::invitation::{self, InvitationCommand};
+use tenure_aggregates::invitation::{self, InvitationCommand, Mailing};
 use tenure_aggregates::membership::{Entrance, Standing};
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
@@ -29,6 +29,7 @@ pub struct NewInvitation {
     pub role: Role,
     pub lifetime: Duration,
     pub notify: bool,
+    pub mailing: Mailing,
 }
 
 /// Invites one address.
@@ -86,10 +87,13 @@ async fn invite(
         invited_by_key: unit.origin().api_key(),
         lifetime: new.lifetime,
         notify: new.notify,
+        mailing: new.mailing.clone(),
         now,
     };
     let state = unit.execute::<Invitation>(id, &stream, send).await?;
-    resources::Invitation::from_state(id, new.id, &state, now).ok_or(invitation::Refusal::NotFound.into())
+    let body = resources::Invitation::from_state(id, new.id, &state, now);
+    let body = body.ok_or(invitation::Refusal::NotFound)?;
+    Ok(if new.notify { body.being_sent(now) } else { body })
 }
 
 fn token(id: InvitationId, generation: u32, at: String) -> Secret {
@@ -153,6 +157,8 @@ pub struct Resend {
     pub id: InvitationId,
     pub lifetime: Duration,
     pub notify: bool,
+    /// What is not said stays as it was.
+    pub mailing: Mailing,
     pub precondition: Precondition,
 }
 
@@ -169,10 +175,16 @@ impl Command for Resend {
         self.precondition.check::<Invitation>(&unit, &stream)?;
         workspace.joinable()?;
         acting.require_grant(&offer.role)?;
-        let resend =
-            InvitationCommand::Resend { lifetime: self.lifetime, notify: self.notify, now: unit.now() };
+        let resend = InvitationCommand::Resend {
+            lifetime: self.lifetime,
+            notify: self.notify,
+            mailing: self.mailing.clone(),
+            now: unit.now(),
+        };
         let state = unit.execute::<Invitation>(self.workspace, &stream, resend).await?;
-        let mut answer = describe(&unit, self.workspace, self.id, &state)?;
+        let body = resource(&unit, self.workspace, self.id, &state)?;
+        let body = if self.notify { body.being_sent(unit.now()) } else { body };
+        let mut answer = Answer::of(200, unit.sequence_of::<Invitation>(&stream), &body)?;
         if let (false, Some(offer)) = (self.notify, state.offer()) {
             answer = answer.with_secret(token(self.id, offer.generation, String::new()));
         }
@@ -216,9 +228,18 @@ fn describe(
     id: InvitationId,
     state: &Invitation,
 ) -> Result<Answer, Failure> {
-    let body = resources::Invitation::from_state(workspace, id, state, unit.now());
-    let body = body.ok_or(invitation::Refusal::NotFound)?;
+    let body = resource(unit, workspace, id, state)?;
     Answer::of(200, unit.sequence_of::<Invitation>(&id.to_string()), &body)
+}
+
+fn resource(
+    unit: &UnitOfWork,
+    workspace: WorkspaceId,
+    id: InvitationId,
+    state: &Invitation,
+) -> Result<resources::Invitation, Failure> {
+    let body = resources::Invitation::from_state(workspace, id, state, unit.now());
+    Ok(body.ok_or(invitation::Refusal::NotFound)?)
 }
 
 /// What an authentic token speaks of.

@@ -71,9 +71,12 @@ async fn plan(conn: &mut PgConnection, row: Logged, now: Time) -> Result<Vec<Pla
     };
     Ok(match event {
         Event::Invitation(
-            InvitationEvent::InvitationSent { notify: true, .. }
-            | InvitationEvent::InvitationResent { notify: true, .. },
-        ) => vec![to_invited(of, INVITATION, invitation)],
+            InvitationEvent::InvitationSent { notify: true, generation, .. }
+            | InvitationEvent::InvitationResent { notify: true, generation, .. },
+        ) => {
+            let generation = i32::try_from(generation).ok();
+            vec![Planned { generation, ..to_invited(of, INVITATION, invitation) }]
+        }
         Event::Invitation(InvitationEvent::InvitationRevoked) => {
             let told = call_off(conn, of.workspace, invitation, now).await?;
             told.then(|| to_invited(of, INVITATION_REVOKED, invitation)).into_iter().collect()
@@ -118,6 +121,7 @@ fn mail(of: Happening, kind: &str, recipient: Option<String>, invitation: Option
         trigger: Trigger::Event,
         recipient,
         invitation,
+        generation: None,
     }
 }
 

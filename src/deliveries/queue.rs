@@ -14,8 +14,8 @@ use super::{Channel, Due, Outcome, Report, Trigger};
 
 /// How many lanes are looked at in one go.
 const LANES: i64 = 256;
-/// How long what could not be tried through a fault of this service's own waits.
-const NOT_NOW: TimeDelta = TimeDelta::seconds(5);
+/// The shortest and the longest that what could not be tried through a fault of this service's own waits.
+const NOT_NOW: (TimeDelta, TimeDelta) = (TimeDelta::seconds(5), TimeDelta::minutes(5));
 
 /// The queue of one channel. `projector` reads and writes the deliveries of all tenants.
 #[derive(Debug, Clone)]
@@ -194,7 +194,7 @@ impl Queue {
             }
             Outcome::NotNow(reason) => {
                 let report = Report { reason: Some((*reason).to_owned()), ..Report::default() };
-                self.put_off(due, "pending", &report, Some(now + NOT_NOW), now).await
+                self.put_off(due, "pending", &report, Some(now + not_now(due.created_at, now)), now).await
             }
         }
     }
@@ -266,6 +266,11 @@ impl Queue {
         .await?;
         Ok(())
     }
+}
+
+/// The longer it has waited, the longer it waits: much may pile up until an operator comes.
+fn not_now(since: Time, now: Time) -> TimeDelta {
+    ((now - since) / 10).clamp(NOT_NOW.0, NOT_NOW.1)
 }
 
 fn after(now: Time, wait: Duration) -> Time {

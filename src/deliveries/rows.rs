@@ -31,6 +31,8 @@ pub(super) struct Planned {
     pub trigger: Trigger,
     pub recipient: Option<String>,
     pub invitation: Option<Uuid>,
+    /// Which token the invitation's mail carries.
+    pub generation: Option<i32>,
 }
 
 /// Writes them down. What is there already stays as it is: the same delivery always has the same id.
@@ -48,12 +50,12 @@ pub(super) async fn insert(
     let triggers: Vec<&str> = planned.iter().map(|one| one.trigger.into()).collect();
     sqlx::query!(
         "insert into deliveries (channel, workspace_id, delivery_id, lane, kind, trigger, event_id, position,
-                                 workspace_seq, recipient, invitation_id, next_attempt_at, created_at)
+                                 workspace_seq, recipient, invitation_id, generation, next_attempt_at, created_at)
          select $1, p.workspace, p.delivery, p.lane, p.kind, p.trigger, p.event, p.position, p.seq, p.recipient,
-                p.invitation, $12, $12
+                p.invitation, p.generation, $13, $13
          from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::uuid[], $8::bigint[],
-                     $9::bigint[], $10::text[], $11::uuid[])
-              p (workspace, delivery, lane, kind, trigger, event, position, seq, recipient, invitation)
+                     $9::bigint[], $10::text[], $11::uuid[], $12::int[])
+              p (workspace, delivery, lane, kind, trigger, event, position, seq, recipient, invitation, generation)
          on conflict do nothing",
         channel.as_str(),
         &each(|one| one.of.workspace),
@@ -66,6 +68,7 @@ pub(super) async fn insert(
         &number(|one| one.of.workspace_seq),
         &planned.iter().map(|one| one.recipient.clone()).collect::<Vec<_>>() as _,
         &planned.iter().map(|one| one.invitation).collect::<Vec<_>>() as _,
+        &planned.iter().map(|one| one.generation).collect::<Vec<_>>() as _,
         now
     )
     .execute(conn)

@@ -73,11 +73,16 @@ impl Pipe<'_> {
         let mut own = self.endpoint_events(&mut *conn, after, to).await?;
         let mut planned = Vec::new();
         for row in rows {
+            let mut told = Vec::new();
             if let Some((endpoint, event)) = own.remove(&row.position) {
-                planned
-                    .extend(self.of_endpoint(&mut *conn, &mut targets, &row, endpoint, &event, now).await?);
+                told = self.of_endpoint(&mut *conn, &mut targets, &row, endpoint, &event, now).await?;
             }
-            planned.extend(targets.listening(&row));
+            // Whoever is tried out hears of it as a test, and not once more as something that happened.
+            let tested =
+                told.iter().find(|planned| planned.trigger == Trigger::Test).map(|planned| planned.lane);
+            let listening = targets.listening(&row);
+            planned.extend(listening.into_iter().filter(|planned| Some(planned.lane) != tested));
+            planned.append(&mut told);
             if row.event_type == "WorkspaceDeleted" {
                 targets.close(row.workspace_id);
             }
@@ -266,6 +271,7 @@ fn webhook(of: Happening, endpoint: Uuid, kind: String) -> Planned {
         trigger: Trigger::Event,
         recipient: None,
         invitation: None,
+        generation: None,
     }
 }
 

@@ -12,6 +12,7 @@ use tenure_projections::audit_log::actions;
 
 use super::webhooks::url as webhook_url;
 use crate::feeds::{Types, types};
+use crate::mail::language::is_tag;
 use crate::past::Moment;
 
 type Checked = Result<(), garde::Error>;
@@ -58,6 +59,11 @@ pub fn slug(text: &str, (): &()) -> Checked {
 
 pub fn email(text: &str, (): &()) -> Checked {
     said(Email::parse(text).map(drop))
+}
+
+pub fn language(text: &str, (): &()) -> Checked {
+    let detail = "must be a language tag, as en or de-AT";
+    if is_tag(text) { Ok(()) } else { Err(fault("invalid", detail)) }
 }
 
 pub fn user_id(text: &str, (): &()) -> Checked {

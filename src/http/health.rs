@@ -79,6 +79,7 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
             "age_seconds": app.access.age().map(|age| age.as_secs_f64()),
         },
         "append_queue": app.store.queue_depth(),
+        "mail": app.mail.way_out().as_str(),
     });
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, axum::Json(body)).into_response()

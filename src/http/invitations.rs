@@ -6,8 +6,10 @@ use axum::response::{IntoResponse, Response};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::Value;
+use tenure_aggregates::invitation::Mailing;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{InvitationId, Permission, Time, WorkspaceId};
+use tenure_projections::invitation_mail;
 use tenure_projections::invitations::{self, Filter};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,6 +34,7 @@ use crate::commands::invitations::{
     Accept, Decline, Invite, InviteBatch, NewInvitation, OpenedToken, Preview, Resend, Revoke,
 };
 use crate::ids;
+use crate::mail::Pages;
 use crate::resources::{Invitation, InvitationPreview, Member};
 use crate::secrets::invitation_token;
 use crate::store::{Failure, StoreError};
@@ -64,18 +67,38 @@ struct InviteRequest {
     /// Whether the token goes out by mail (the default) or stands in this answer, once.
     #[garde(skip)]
     notify: Option<bool>,
+    /// The language of the mail, as BCP 47 names it; the nearest that there are templates in is taken.
+    #[garde(inner(custom(checks::language)))]
+    #[schema(example = "de-AT")]
+    language: Option<String>,
+    /// The page of the product that the mail's link leads to: exactly one of those the operator listed.
+    #[garde(skip)]
+    accept_url: Option<String>,
 }
 
 impl InviteRequest {
-    fn into_new(self) -> Option<NewInvitation> {
-        Some(NewInvitation {
+    /// `pages` are those that may be given a token.
+    fn into_new(self, pages: &Pages) -> Result<NewInvitation, Problem> {
+        let mailing = mailing(self.language, self.accept_url, pages)?;
+        let email = self.email.as_deref().and_then(|email| Email::parse(email).ok());
+        Ok(NewInvitation {
             id: InvitationId(ids::new_v7()),
-            email: Email::parse(&self.email?).ok()?,
+            email: email.ok_or_else(Problem::internal)?,
             role: role(self.role.as_deref()).unwrap_or_default(),
             lifetime: checks::Lifetime::or_default(self.expires_in.as_ref()),
             notify: self.notify.unwrap_or(true),
+            mailing,
         })
     }
+}
+
+/// How the mail is to be written. A page that is not listed is refused: it would be given the token.
+fn mailing(language: Option<String>, accept_url: Option<String>, pages: &Pages) -> Result<Mailing, Problem> {
+    if accept_url.as_deref().is_some_and(|page| !pages.lists(page)) {
+        let detail = "must be one of the pages that this service may send people to, exactly as it is listed";
+        return Err(Problem::invalid_field("/accept_url", "not_listed", detail));
+    }
+    Ok(Mailing { language, accept_url })
 }
 
 /// Invite an e-mail address.
@@ -86,7 +109,7 @@ impl InviteRequest {
 )]
 async fn invite(act: Act, Path(id): Path<Uuid>, body: Body<InviteRequest>) -> Result<Response, Problem> {
     let workspace = WorkspaceId(id);
-    let invitation = body.value.into_new().ok_or_else(Problem::internal)?;
+    let invitation = body.value.into_new(&act.app.mail.pages)?;
     let command = Invite {
         workspace,
         invitation,
@@ -130,7 +153,7 @@ async fn invite_batch(act: Act, Path(id): Path<Uuid>, body: Body<BatchRequest>) 
     let items = body.value.invitations.unwrap_or_default().into_iter().map(|item| {
         let raw = serde_json::to_vec(&item).unwrap_or_default();
         let request = read_body::<InviteRequest>(&raw).map_err(|problem| of_problem(&problem))?;
-        request.into_new().ok_or_else(|| of_problem(&Problem::internal()))
+        request.into_new(&act.app.mail.pages).map_err(|problem| of_problem(&problem))
     });
     let command = InviteBatch {
         workspace,
@@ -193,13 +216,13 @@ async fn list(look: Look, Path(id): Path<Uuid>, Query(query): Query<ListQuery>) 
     let mut rows =
         invitations::list(&mut tx, &filter, after, limit + 1, look.now).await.map_err(StoreError::from)?;
     look.app.vault.open_invitations(&mut rows).await?;
-    let response = scope.page(
-        &look.app,
-        rows,
-        limit,
-        |row| (row.created_at, row.invitation_id),
-        Invitation::from_row,
-    )?;
+    let mut mails = invitation_mail::of(&mut tx, &rows).await.map_err(StoreError::from)?;
+    let item = |row: invitations::Invitation| {
+        let mail = mails.remove(&row.invitation_id);
+        Invitation::from_row(row, mail)
+    };
+    let key = |row: &invitations::Invitation| (row.created_at, row.invitation_id);
+    let response = scope.page(&look.app, rows, limit, key, item)?;
     Ok(look.fresh(response))
 }
 
@@ -233,7 +256,10 @@ async fn read(look: &Look, id: WorkspaceId, invitation: InvitationId) -> Result<
     let row = invitations::find(&mut tx, invitation, look.now).await.map_err(StoreError::from)?;
     let mut row = row.ok_or_else(|| not_found("invitation"))?;
     look.app.vault.open_invitations(std::slice::from_mut(&mut row)).await?;
-    Ok((row.sequence, Invitation::from_row(row)))
+    let mut mails =
+        invitation_mail::of(&mut tx, std::slice::from_ref(&row)).await.map_err(StoreError::from)?;
+    let mail = mails.remove(&row.invitation_id);
+    Ok((row.sequence, Invitation::from_row(row, mail)))
 }
 
 /// How to send it again.
@@ -245,6 +271,13 @@ struct ResendRequest {
     /// From now; 7 days by default.
     #[garde(inner(custom(checks::lifetime)))]
     expires_in: Option<checks::Lifetime>,
+    /// The language of the mail; as before if nothing is said.
+    #[garde(inner(custom(checks::language)))]
+    #[schema(example = "de-AT")]
+    language: Option<String>,
+    /// The page that the mail's link leads to, one of those the operator listed; as before if nothing is said.
+    #[garde(skip)]
+    accept_url: Option<String>,
 }
 
 /// Send an invitation again with a new token; the old one is dead.
@@ -264,6 +297,7 @@ async fn resend(
         id: InvitationId(invitation),
         lifetime: checks::Lifetime::or_default(body.value.expires_in.as_ref()),
         notify: body.value.notify.unwrap_or(true),
+        mailing: mailing(body.value.language, body.value.accept_url, &act.app.mail.pages)?,
         precondition: act.precondition.clone(),
     };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())

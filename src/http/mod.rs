@@ -10,6 +10,7 @@
 //! - [`accept_page`]: Tenure's own page for whoever follows an invitation's link
 //! - [`rate_limits`]: how often some routes may be asked; [`witness`]: what of a refused request is noted
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
+//! - [`dev_mailbox`]: the mails of development, for the developer alone
 //! - [`health`]: `/livez`, `/readyz`, `/metrics`; [`openapi`]: the document and its page
 //! - [`base`]: what knows nothing of tenancy: bodies, queries, problems, limits, the accept loop
 
@@ -22,6 +23,7 @@ pub mod base;
 pub mod caller;
 pub mod checks;
 pub mod consumers;
+pub mod dev_mailbox;
 pub mod events;
 pub mod health;
 pub mod invitations;
@@ -61,6 +63,7 @@ use crate::feeds::Feeds;
 use crate::ids;
 use crate::issuers::Issuers;
 use crate::key_ring::KeyRing;
+use crate::mail::Mail;
 use crate::projector::Snapshot;
 use crate::reads::Reads;
 use crate::secrets::{Keys, OperatorKeyFile};
@@ -95,6 +98,7 @@ pub struct App {
     /// Where webhooks may go although it is not public.
     pub webhook_networks: Networks,
     pub feeds: Feeds,
+    pub mail: Arc<Mail>,
     /// Reads across tenants, for upkeep and the feed of the whole log, and writes what no event tells.
     pub projector_pool: PgPool,
     pub projector: watch::Receiver<Snapshot>,
@@ -116,7 +120,7 @@ fn whole(app: Arc<App>) -> Router {
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
     let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(watched).layer(limited);
-    let routes = routes.merge(health::routes()).with_state(app);
+    let routes = routes.merge(health::routes()).merge(dev_mailbox::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tenure_aggregates::{InvitationId, WorkspaceId, invitation};
+use tenure_projections::invitation_mail::InvitationMail;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -21,9 +22,45 @@ pub struct Invitation {
     pub expires_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// What became of the mail with the present token; none with `notify: false`, and none in the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub delivery: Option<InvitationDelivery>,
+}
+
+/// What became of an invitation's mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InvitationDelivery {
+    /// `pending`, `sent` (a mail server took it) or `failed`.
+    pub status: String,
+    /// Why it failed, or why the last attempt did: `smtp_550: …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// Since when it is so.
+    pub at: DateTime<Utc>,
+}
+
+impl From<InvitationMail> for InvitationDelivery {
+    fn from(mail: InvitationMail) -> Self {
+        let status = match mail.status.as_str() {
+            "delivered" => "sent",
+            "pending" => "pending",
+            // One that was cancelled never arrives, either.
+            _ => "failed",
+        };
+        Self { status: status.to_owned(), reason: mail.reason, at: mail.at }
+    }
 }
 
 impl Invitation {
+    /// Its mail is about to be written down.
+    #[must_use]
+    pub fn being_sent(self, now: DateTime<Utc>) -> Self {
+        let delivery = InvitationDelivery { status: "pending".to_owned(), reason: None, at: now };
+        Self { delivery: Some(delivery), ..self }
+    }
+
     /// As it is after a command at `now`.
     pub fn from_state(
         workspace: WorkspaceId,
@@ -44,12 +81,13 @@ impl Invitation {
             expires_at: offer.expires_at,
             created_at: offer.created_at,
             updated_at: now,
+            delivery: None,
         })
     }
 }
 
 impl Invitation {
-    pub fn from_row(row: tenure_projections::invitations::Invitation) -> Self {
+    pub fn from_row(row: tenure_projections::invitations::Invitation, mail: Option<InvitationMail>) -> Self {
         Self {
             id: row.invitation_id,
             workspace_id: row.workspace_id,
@@ -61,6 +99,7 @@ impl Invitation {
             expires_at: row.expires_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            delivery: mail.map(InvitationDelivery::from),
         }
     }
 }

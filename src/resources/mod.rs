@@ -22,7 +22,7 @@ pub use api_key::ApiKey;
 pub use audit_entry::{AuditEntry, Outcome};
 pub use delivery::{Delivery, DeliveryAttempt, DeliveryDetails, DeliveryHeaders, DeliveryRequest};
 pub use history::{HistoryActor, HistoryEntry, HistoryTarget};
-pub use invitation::{Invitation, InvitationPreview, PreviewedWorkspace};
+pub use invitation::{Invitation, InvitationDelivery, InvitationPreview, PreviewedWorkspace};
 pub use invite_code::InviteCode;
 pub use member::{Member, MemberStatus};
 pub use role::{PermissionEntry, Role};

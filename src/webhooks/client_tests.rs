@@ -114,7 +114,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, heard: Arc<Mutex<Vec<u8>>>
         }
         Manner::Hangs(text) => {
             let _ = stream.write_all(text.as_bytes()).await;
-            pending().await
+            pending::<()>().await;
         }
         Manner::Endless(text) => {
             let _ = stream.write_all(text.as_bytes()).await;

@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tenure_aggregates::claim::{ClaimCommand, ClaimEvent};
 use tenure_aggregates::event::Changed;
-use tenure_aggregates::invitation::{InvitationCommand, InvitationEvent, MAX_LIFETIME, MIN_LIFETIME};
+use tenure_aggregates::invitation::{
+    InvitationCommand, InvitationEvent, MAX_LIFETIME, MIN_LIFETIME, Mailing,
+};
 use tenure_aggregates::membership::{
     Ending as MembershipEnding, Entrance, MembershipCommand, MembershipEvent,
 };
@@ -216,17 +218,24 @@ fn profiles() -> impl Strategy<Value = UserProfile> {
     })
 }
 
+fn mailings() -> impl Strategy<Value = Mailing> {
+    let language = option::of("[a-z]{2}(-[A-Z]{2})?");
+    (language, option::of("https://[a-z]{3}\\.test/"))
+        .prop_map(|(language, accept_url)| Mailing { language, accept_url })
+}
+
 pub(crate) fn invitation_events() -> impl Strategy<Value = Vec<InvitationEvent>> {
     use InvitationEvent as E;
     let event = any_of![
         (invitation_id in invitations(), email in emails(), role in roles(), invited_by in option::of(users()),
          invited_by_key in option::of(api_keys()), expires_at in times(), generation in numbers(),
-         notify in any::<bool>(), created_at in times()) =>
+         notify in any::<bool>(), created_at in times(), mailing in mailings()) =>
             E::InvitationSent {
                 invitation_id, email, role, invited_by, invited_by_key, expires_at, generation, notify, created_at,
+                mailing,
             },
-        (generation in numbers(), expires_at in times(), notify in any::<bool>()) =>
-            E::InvitationResent { generation, expires_at, notify },
+        (generation in numbers(), expires_at in times(), notify in any::<bool>(), mailing in mailings()) =>
+            E::InvitationResent { generation, expires_at, notify, mailing },
         (user_id in users()) => E::InvitationAccepted { user_id },
         () => E::InvitationDeclined,
         () => E::InvitationRevoked,
@@ -240,12 +249,13 @@ pub(crate) fn invitation_commands() -> impl Strategy<Value = Vec<InvitationComma
     let command = any_of![
         (email in emails(), role in roles(), invited_by in option::of(users()),
          invited_by_key in option::of(api_keys()), lifetime in lifetimes(), notify in any::<bool>(),
-         now in times()) =>
+         mailing in mailings(), now in times()) =>
             C::Send {
-                invitation_id: invitation_id(1), email, role, invited_by, invited_by_key, lifetime, notify, now,
+                invitation_id: invitation_id(1), email, role, invited_by, invited_by_key, lifetime, notify, mailing,
+                now,
             },
-        (lifetime in lifetimes(), notify in any::<bool>(), now in times()) =>
-            C::Resend { lifetime, notify, now },
+        (lifetime in lifetimes(), notify in any::<bool>(), mailing in mailings(), now in times()) =>
+            C::Resend { lifetime, notify, mailing, now },
         (now in times()) => C::Revoke { now },
         (role in roles()) => C::ChangeRole { role },
         (generation in 0..4u32, profile in profiles(), now in times()) =>

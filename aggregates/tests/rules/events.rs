@@ -8,7 +8,7 @@ use tenure_aggregates::api_key::ApiKeyEvent;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::claim::ClaimEvent;
 use tenure_aggregates::event::Changed;
-use tenure_aggregates::invitation::InvitationEvent;
+use tenure_aggregates::invitation::{InvitationEvent, Mailing};
 use tenure_aggregates::membership::{Ending as MembershipEnding, Entrance, MembershipEvent};
 use tenure_aggregates::personal;
 use tenure_aggregates::session::{Ending as SessionEnding, SessionEvent, Switching};
@@ -55,6 +55,8 @@ const IN_CLEAR: &[&str] = &[
     "permissions",
     "granted_to",
     "plan",
+    "language",
+    "accept_url",
     "hash",
     "hint",
     "user_id",
@@ -228,6 +230,8 @@ fn every_event_of_a_membership_keeps_its_shape() {
 
 #[test]
 fn every_event_of_an_invitation_keeps_its_shape() {
+    let mailing =
+        Mailing { language: Some("de-AT".into()), accept_url: Some("https://acme.test/join".into()) };
     assert_shapes(&[
         InvitationEvent::InvitationSent {
             invitation_id: invitation_id(7),
@@ -239,8 +243,14 @@ fn every_event_of_an_invitation_keeps_its_shape() {
             generation: 1,
             notify: true,
             created_at: noon(),
+            mailing: mailing.clone(),
         },
-        InvitationEvent::InvitationResent { generation: 2, expires_at: noon() + days(9), notify: false },
+        InvitationEvent::InvitationResent {
+            generation: 2,
+            expires_at: noon() + days(9),
+            notify: false,
+            mailing,
+        },
         InvitationEvent::InvitationAccepted { user_id: user("bob") },
         InvitationEvent::InvitationDeclined,
         InvitationEvent::InvitationRevoked,
@@ -458,6 +468,7 @@ fn an_issuing_key_is_named_where_there_is_one_and_nowhere_else() {
         generation: 1,
         notify: true,
         created_at: noon(),
+        mailing: Mailing::default(),
     };
     assert!(!reads_back(&invited(None)).contains("key"));
     assert!(reads_back(&invited(Some(api_key_id(7)))).contains(r#""invited_by_key":"00000000-"#));

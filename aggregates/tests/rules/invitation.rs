@@ -2,7 +2,8 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use tenure_aggregates::event::Changed;
 use tenure_aggregates::invitation::{
-    DEFAULT_LIFETIME, InvitationCommand as C, InvitationEvent as E, MAX_LIFETIME, MIN_LIFETIME, Refusal,
+    DEFAULT_LIFETIME, InvitationCommand as C, InvitationEvent as E, MAX_LIFETIME, MIN_LIFETIME, Mailing,
+    Refusal,
 };
 use tenure_aggregates::user::Profile;
 use tenure_aggregates::{Invitation, Refused, Role, Time};
@@ -24,11 +25,17 @@ fn sent() -> E {
         generation: 1,
         notify: true,
         created_at: noon(),
+        mailing: Mailing::default(),
     }
 }
 
 fn resent() -> E {
-    E::InvitationResent { generation: 2, expires_at: noon() + days(14), notify: true }
+    E::InvitationResent {
+        generation: 2,
+        expires_at: noon() + days(14),
+        notify: true,
+        mailing: Mailing::default(),
+    }
 }
 
 fn accepted() -> E {
@@ -44,12 +51,13 @@ fn send_for(lifetime: TimeDelta) -> C {
         invited_by_key: None,
         lifetime,
         notify: true,
+        mailing: Mailing::default(),
         now: noon(),
     }
 }
 
 fn resend(now: Time) -> C {
-    C::Resend { lifetime: days(7), notify: true, now }
+    C::Resend { lifetime: days(7), notify: true, mailing: Mailing::default(), now }
 }
 
 /// A user with this verified address.
@@ -95,7 +103,7 @@ fn an_invitation_lasts_between_5_minutes_and_90_days() {
     for lifetime in [minutes(5), days(90)] {
         let state = given::<Invitation>([]).when(send_for(lifetime)).state;
         assert_eq!(state.offer().unwrap().expires_at, noon() + lifetime);
-        let resend = C::Resend { lifetime, notify: true, now: noon() };
+        let resend = C::Resend { lifetime, notify: true, mailing: Mailing::default(), now: noon() };
         assert_eq!(
             given::<Invitation>([sent()]).when(resend).state.offer().unwrap().expires_at,
             noon() + lifetime
@@ -111,7 +119,7 @@ fn an_invitation_lasts_between_5_minutes_and_90_days() {
     ] {
         given::<Invitation>([]).when(send_for(lifetime)).then_refused(Refusal::LifetimeOutOfBounds);
         given::<Invitation>([sent()])
-            .when(C::Resend { lifetime, notify: true, now: noon() })
+            .when(C::Resend { lifetime, notify: true, mailing: Mailing::default(), now: noon() })
             .then_refused(Refusal::LifetimeOutOfBounds);
     }
 }
@@ -133,6 +141,38 @@ fn an_invitation_names_the_key_that_sent_it() {
     let state = given::<Invitation>([]).when(by_key).state;
     let offer = state.offer().unwrap();
     assert_eq!((&offer.invited_by, offer.invited_by_key), (&None, Some(api_key_id(7))));
+}
+
+#[test]
+fn a_resend_keeps_the_language_and_the_page_it_does_not_name() {
+    let named = |language: Option<&str>, accept_url: Option<&str>| Mailing {
+        language: language.map(str::to_owned),
+        accept_url: accept_url.map(str::to_owned),
+    };
+    let C::Send { invitation_id, email, role, invited_by, invited_by_key, lifetime, notify, now, .. } =
+        send_for(DEFAULT_LIFETIME)
+    else {
+        unreachable!("it sends")
+    };
+    let mailing = named(Some("de"), Some("https://acme.test/join"));
+    let send = C::Send {
+        invitation_id,
+        email,
+        role,
+        invited_by,
+        invited_by_key,
+        lifetime,
+        notify,
+        mailing: mailing.clone(),
+        now,
+    };
+    let first = given::<Invitation>([]).when(send).state;
+    assert_eq!(first.offer().unwrap().mailing, mailing);
+    let resent =
+        |mailing| E::InvitationResent { generation: 2, expires_at: noon() + days(14), notify: true, mailing };
+    assert_eq!(first.clone().evolve(resent(named(None, None))).offer().unwrap().mailing, mailing);
+    let other = first.evolve(resent(named(Some("fr"), None)));
+    assert_eq!(other.offer().unwrap().mailing, named(Some("fr"), Some("https://acme.test/join")));
 }
 
 #[test]
@@ -159,8 +199,15 @@ fn after_a_resend_the_old_token_is_dead_and_the_new_one_is_good() {
     let resent = given::<Invitation>([sent()]).when(resend(noon() + days(7))).then([resent()]);
     assert_eq!(resent.redeemable(1), Err(Refusal::TokenInvalid));
     assert!(resent.redeemable(2).is_ok());
-    let history =
-        [sent(), E::InvitationResent { generation: 2, expires_at: noon() + days(7), notify: false }];
+    let history = [
+        sent(),
+        E::InvitationResent {
+            generation: 2,
+            expires_at: noon() + days(7),
+            notify: false,
+            mailing: Mailing::default(),
+        },
+    ];
     given::<Invitation>(history.clone()).when(accept(1, bob(), noon())).then_refused(Refusal::TokenInvalid);
     given::<Invitation>(history.clone()).when(decline(1, None, noon())).then_refused(Refusal::TokenInvalid);
     given::<Invitation>(history).when(accept(2, bob(), noon())).then([accepted()]);
@@ -346,7 +393,12 @@ fn what_was_answered_keeps_the_role_it_was_answered_with() {
 #[test]
 fn every_command_in_every_state() {
     let now = noon() + days(7);
-    let fresh = E::InvitationResent { generation: 1, expires_at: now + days(7), notify: true };
+    let fresh = E::InvitationResent {
+        generation: 1,
+        expires_at: now + days(7),
+        notify: true,
+        mailing: Mailing::default(),
+    };
     let states: [(&str, Vec<E>); 6] = [
         ("missing", vec![]),
         ("pending", vec![sent(), fresh]),

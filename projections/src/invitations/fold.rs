@@ -123,7 +123,7 @@ fn evolve(
             };
             rows.put(id, row);
         }
-        E::InvitationResent { generation: number, expires_at, notify } => rows.change(&id, |row| {
+        E::InvitationResent { generation: number, expires_at, notify, .. } => rows.change(&id, |row| {
             row.generation = generation(*number);
             row.expires_at = *expires_at;
             row.notify = *notify;

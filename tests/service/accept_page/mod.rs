@@ -17,6 +17,7 @@ use tenure::config::Settings;
 use tenure::store::Origin;
 use tenure::store::origin::Actor;
 use tenure::{clock, ids};
+use tenure_aggregates::invitation::Mailing;
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{InvitationId, Role, UserId, WorkspaceId};
 
@@ -85,6 +86,7 @@ impl Site {
             role: Role::Member,
             lifetime: TimeDelta::minutes(5),
             notify: false,
+            mailing: Mailing::default(),
         };
         let id = invitation.id;
         let workspace = WorkspaceId(self.acme.id.parse().unwrap());

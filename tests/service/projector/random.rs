@@ -4,7 +4,7 @@ mod access;
 mod delivery;
 
 use chrono::Duration;
-use tenure_aggregates::invitation::InvitationCommand as IC;
+use tenure_aggregates::invitation::{InvitationCommand as IC, Mailing};
 use tenure_aggregates::membership::{Entrance, MembershipCommand as MC, Standing};
 use tenure_aggregates::session::{Ending, SessionCommand as SC, Switching};
 use tenure_aggregates::user::UserCommand as UC;
@@ -174,13 +174,18 @@ impl History {
                 invited_by_key: None,
                 lifetime,
                 notify,
+                mailing: Mailing::default(),
                 now,
             };
             return self.invitation(workspace, invitation_id, send);
         };
         let generation = self.invitations[&(workspace, id)].offer().map_or(0, |offer| offer.generation);
         match self.below(5) {
-            0 => self.invitation(workspace, id, IC::Resend { lifetime, notify: false, now }),
+            0 => self.invitation(
+                workspace,
+                id,
+                IC::Resend { lifetime, notify: false, mailing: Mailing::default(), now },
+            ),
             1 => self.invitation(workspace, id, IC::Revoke { now }),
             2 => self.invitation(workspace, id, IC::Decline { generation, profile: None, now }),
             _ => self.invitation(workspace, id, IC::Accept { generation, profile, now }),

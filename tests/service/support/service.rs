@@ -59,10 +59,16 @@ impl TestService {
 
     /// Another process's service on the same database, as far as the database can tell.
     pub async fn sibling(&self) -> Self {
+        self.sibling_with(|_| {}).await
+    }
+
+    /// The same, under other settings.
+    pub async fn sibling_with(&self, change: impl FnOnce(&mut Settings)) -> Self {
         let key = |name| Some(self.data_dir.path().join(name));
         Self::start_on(self.database.clone(), |settings| {
             settings.master_key_file = key("master.key");
             settings.audit_signing_key_file = key("audit-signing.key");
+            change(settings);
         })
         .await
     }
