@@ -424,10 +424,10 @@ impl Command for PutOnPlan {
 async fn withdraw_an_erasure(admin: &PgPool) {
     for (n, name) in (1_i64..).zip(["UserErasureStarted", "UserErasureWithdrawn"]) {
         sqlx::query(
-            "insert into events select (select max(position) + 1 from events), e.workspace_id,
+            r#"insert into events select (select max(position) + 1 from events), e.workspace_id,
                  (select max(workspace_seq) + 1 from events w where w.workspace_id = e.workspace_id), 'User', e.aggregate_id,
-                 $1 + e.sequence, $2, '1', json_build_object('type', $2, 'user_id', 'eve'), e.metadata, $3
-             from events e where e.event_type = 'UserProvisioned' and e.payload->>'user_id' = 'eve'",
+                 $1 + e.sequence, $2, '1', format('{"type":"%s","user_id":"eve"}', $2)::json, e.metadata, $3
+             from events e where e.event_type = 'UserProvisioned' and e.payload->>'user_id' = 'eve'"#,
         )
         .bind(n)
         .bind(name)

@@ -67,6 +67,7 @@ mod support;
 mod tokens;
 mod tour;
 mod webhook_deliveries;
+mod webhook_door;
 mod webhook_endpoints;
 mod webhooks;
 mod webhooks_page;
