@@ -297,10 +297,6 @@ fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
     Ok(Issuers::new(issuers, &JwksClient::new()?))
 }
 
-fn webhook_client(networks: &Networks, outbox: &Outbox) -> anyhow::Result<Client> {
-    Ok(Client::new(networks.clone(), Arc::new(SystemResolver), outbox.times.patience)?)
-}
-
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {
     if let Some(limits) = &app.rate_limits {
         limits.look_after(stop).await;
