@@ -80,13 +80,9 @@ impl Service {
         let access = Access::new(settings.access_staleness);
         let store = Store::open(pools.appender.clone(), vault.clone(), access.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
-        let projector = Projector::spawn(
-            pools.projector.clone(),
-            vault.clone(),
-            clock::now,
-            store.position(),
-            stopped.clone(),
-        );
+        let log = store.position();
+        let projector =
+            Projector::spawn(pools.projector.clone(), vault.clone(), clock::now, log, stopped.clone());
         let reads =
             Reads::new(pools.service.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
@@ -117,12 +113,7 @@ impl Service {
         );
         let keys = Keys::from(&root);
         outbox.start(WebhookCarrier::new(told.webhooks, &outbox, store.clone(), keys.webhook_secret.clone()));
-        outbox.start(MailCarrier::new(
-            told.mail.clone(),
-            &outbox,
-            store.clone(),
-            keys.invitation_token.clone(),
-        ));
+        outbox.start(MailCarrier::new(&told.mail, &outbox, &store, &keys));
         access.settled(LOADING).await;
         let sessions = Sessions::new(&times, name, &root, store.clone());
         let app = Arc::new(App {

@@ -82,3 +82,14 @@ pub async fn count(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
     .fetch_one(tx.connection())
     .await
 }
+
+/// Whether the service itself has disabled an endpoint of the workspace, and nobody has enabled it since.
+pub async fn any_given_up(tx: &mut TenantTx) -> Result<bool, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        r#"select exists (select from webhook_endpoints where workspace_id = $1 and disabled in ('gone', 'failing')) as "given_up!""#,
+        workspace
+    )
+    .fetch_one(tx.connection())
+    .await
+}

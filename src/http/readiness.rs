@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde::Serialize;
 use tenure_aggregates::{Permission, WorkspaceId};
-use tenure_projections::{members, workspaces};
+use tenure_projections::{members, webhook_endpoints, workspaces};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -50,6 +50,7 @@ async fn readiness(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Respo
     let row = workspaces::find(&mut tx).await.map_err(StoreError::from)?;
     let row = row.ok_or_else(|| not_found("workspace"))?;
     let owner = members::find(&mut tx, &row.owner_id, look.now).await.map_err(StoreError::from)?;
+    let given_up = webhook_endpoints::any_given_up(&mut tx).await.map_err(StoreError::from)?;
     let personal = row.kind == "personal";
     let check = |name, required, ok, detail| ReadinessCheck { name, required, ok, detail };
     let checks = vec![
@@ -70,6 +71,7 @@ async fn readiness(look: Look, _: NoQuery, Path(id): Path<Uuid>) -> Result<Respo
         check("slug", false, personal || row.slug.is_some(), "The workspace has a short address."),
         check("image", false, personal || row.image_url.is_some(), "The workspace has an image."),
         check("members", false, personal || row.seats_used > 1, "Somebody besides the owner has joined."),
+        check("webhooks", false, !given_up, "No webhook endpoint had to be disabled because it failed."),
     ];
     let body = Readiness {
         ready: checks.iter().all(|check| check.ok || !check.required),

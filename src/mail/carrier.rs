@@ -14,7 +14,7 @@ use super::{Mail, WayOut};
 use crate::clock;
 use crate::deliveries::outbox::Outbox;
 use crate::deliveries::{Carrier, Channel, Due, Outcome, Report, Retry};
-use crate::secrets::InvitationTokenKey;
+use crate::secrets::Keys;
 use crate::store::{Store, StoreError};
 
 #[derive(Debug)]
@@ -55,10 +55,14 @@ impl Carrier for MailCarrier {
 }
 
 impl MailCarrier {
-    pub fn new(mail: Arc<Mail>, outbox: &Outbox, store: Store, token_key: InvitationTokenKey) -> Self {
-        let (vault, projector) = (outbox.vault.clone(), outbox.projector.clone());
-        let desk = Desk { store, vault, projector, token_key };
-        Self { mail, desk, schedule: outbox.times.mail_schedule.clone() }
+    pub fn new(mail: &Arc<Mail>, outbox: &Outbox, store: &Store, keys: &Keys) -> Self {
+        let desk = Desk {
+            store: store.clone(),
+            vault: outbox.vault.clone(),
+            projector: outbox.projector.clone(),
+            token_key: keys.invitation_token.clone(),
+        };
+        Self { mail: mail.clone(), desk, schedule: outbox.times.mail_schedule.clone() }
     }
 
     async fn send(&self, smtp: &Smtp, due: &Due, letter: &Letter, words: &Rendered) -> Outcome {

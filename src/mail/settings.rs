@@ -92,6 +92,7 @@ mod tests {
         Mail::open(&settings)
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as settings are written")]
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

@@ -181,8 +181,7 @@ fn read_folder(folder: &Path, sources: &mut Sources) -> Result<(), TemplateError
         let Some(tag) = name_of(&language).filter(|name| language.is_dir() && is_tag(name)) else { continue };
         let tag = tag.to_ascii_lowercase();
         for path in entries(&language)? {
-            let Some(name) = name_of(&path).filter(|name| name.ends_with(".txt") || name.ends_with(".html"))
-            else {
+            let Some(name) = name_of(&path).filter(|name| is_template(name)) else {
                 continue;
             };
             let file = path.display().to_string();
@@ -219,6 +218,10 @@ fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, TemplateError> {
     let mut paths: Vec<_> = paths.collect::<Result<_, _>>().map_err(|error| unreadable(folder, &error))?;
     paths.sort();
     Ok(paths)
+}
+
+fn is_template(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "txt" | "html")))
 }
 
 fn name_of(path: &Path) -> Option<&str> {

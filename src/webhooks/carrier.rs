@@ -193,7 +193,7 @@ impl WebhookCarrier {
 
 impl Carrier for WebhookCarrier {
     const CHANNEL: Channel = Channel::Webhook;
-    const AT_ONCE: usize = 64;
+    const AT_ONCE: usize = 256;
     const PER_LANE: usize = 4;
 
     fn schedule(&self) -> &[Duration] {

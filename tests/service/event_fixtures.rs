@@ -26,6 +26,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("access", include_str!("fixtures/events-access.json")),
     ("sessions", include_str!("fixtures/events-sessions.json")),
     ("sealed", include_str!("fixtures/events-sealed.json")),
+    ("webhooks", include_str!("fixtures/events-webhooks.json")),
 ];
 
 /// Every event type that may stand in a log.

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tenure::data_keys::Owner;
+use tenure::feeds::cloud_event::event_id;
 use tenure::webhooks::reply;
 use tenure::{deliveries, ids};
 use tenure_aggregates::WorkspaceId;
@@ -28,7 +29,7 @@ async fn writes(acme: &Acme, endpoint: &str, seq: i64, kind: &str, status: &str,
     sqlx::query(
         "insert into deliveries (workspace_id, delivery_id, channel, lane, kind, trigger, event_id, position,
              workspace_seq, status, attempts, reason, created_at, finished_at)
-         select workspace_id, $1, 'webhook', $2, $3, 'event', $1, position, workspace_seq, $4, 2, 'http_503',
+         select workspace_id, $1, 'webhook', $2, $3, 'event', $8, position, workspace_seq, $4, 2, 'http_503',
                 recorded_at + $5 * interval '1 second', recorded_at
          from events where workspace_id = $6 and workspace_seq = $7",
     )
@@ -39,6 +40,7 @@ async fn writes(acme: &Acme, endpoint: &str, seq: i64, kind: &str, status: &str,
     .bind(second as f64)
     .bind(acme.id.parse::<Uuid>().unwrap())
     .bind(seq)
+    .bind(event_id(acme.id.parse().unwrap(), seq))
     .execute(&admin)
     .await
     .unwrap();
@@ -82,8 +84,8 @@ async fn deliveries_are_listed_newest_first_by_status_and_type() {
     assert_eq!(list("").await, [three.clone(), two.clone(), one.clone()]);
     assert_eq!(list("?status=delivered").await, [three.clone(), one.clone()]);
     assert_eq!(list("?type=membership.*").await, [three.clone(), two.clone()]);
-    assert_eq!(list("?type=membership.*&status=failed").await, [two.clone()]);
-    assert_eq!(list("?type=workspace.created").await, [one.clone()]);
+    assert_eq!(list("?type=membership.*&status=failed").await, std::slice::from_ref(&two));
+    assert_eq!(list("?type=workspace.created").await, std::slice::from_ref(&one));
     assert_eq!(list("?type=workspace").await, [] as [String; 0]);
     let (mut seen, mut path) = (Vec::new(), at(&acme, &here, "/deliveries?limit=1"));
     loop {
@@ -142,7 +144,7 @@ async fn what_was_erased_since_reads_so_in_what_is_sent() {
     let (token, operator) =
         (acme.ada().invites(&acme.id, "dave@example.com", "member").await, acme.service.operator());
     acme.service.user("dave").accepts(&token).await.expect(StatusCode::OK);
-    let seq = acme.service.app().reads.end_of(WorkspaceId(acme.id.parse().unwrap())).await.unwrap().0;
+    let seq = end(&acme).await;
     let endpoint = endpoint(&acme).await;
     // The invitation, of which the acceptance and the membership followed.
     let id = writes(&acme, &endpoint, seq - 2, "invitation.sent", "delivered", 0).await;
@@ -181,6 +183,23 @@ async fn a_delivery_of_another_endpoint_is_none() {
     acme.stop().await;
 }
 
+/// Waits until a delivery is written down, and returns it.
+async fn comes(acme: &Acme, endpoint: &str, delivery: &str) -> Value {
+    for _ in 0..400 {
+        let answer = acme.ada().get(&at(acme, endpoint, &format!("/deliveries/{delivery}"))).await;
+        if answer.status == StatusCode::OK {
+            return answer.body;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("nothing is to be delivered");
+}
+
+/// Where the workspace's history ends.
+async fn end(acme: &Acme) -> i64 {
+    acme.service.app().reads.end_of(WorkspaceId(acme.id.parse().unwrap())).await.unwrap().0
+}
+
 #[tokio::test]
 async fn a_test_is_an_event_of_the_workspace() {
     let acme = Acme::found().await;
@@ -195,6 +214,10 @@ async fn a_test_is_an_event_of_the_workspace() {
     let entries = acme.ada().sees(&acme.at("/audit-log?action=webhook_endpoint.tested")).await;
     assert_eq!(entries.items().len(), 1);
     assert_eq!(entries.items()[0]["changes"]["delivery_id"]["to"], first.body["delivery_id"]);
+    let made = comes(&acme, &endpoint, &first.text("delivery_id")).await;
+    assert_eq!((&made["trigger"], &made["type"]), (&json!("test"), &json!("webhook_endpoint.tested")));
+    assert_eq!(made["request"]["body"]["id"], made["event_id"], "the event that says that it was asked for");
+    assert_eq!(made["position"], first.position());
     acme.stop().await;
 }
 
@@ -203,8 +226,7 @@ async fn a_stretch_of_the_history_is_asked_for_again() {
     let acme = Acme::found().await;
     let endpoint = endpoint(&acme).await;
     let path = at(&acme, &endpoint, "/redeliver");
-    let head = acme.service.app().reads.end_of(WorkspaceId(acme.id.parse().unwrap())).await;
-    let head = head.unwrap().0;
+    let head = end(&acme).await;
     let asked =
         acme.ada().post(&path, json!({"from_seq": 2, "to_seq": head})).await.expect(StatusCode::ACCEPTED);
     assert_eq!((&asked.body["from_seq"], &asked.body["to_seq"]), (&json!(2), &json!(head)));
@@ -234,8 +256,31 @@ async fn one_delivery_is_asked_for_again() {
     let path = at(&acme, &endpoint, &format!("/deliveries/{id}/redeliver"));
     let asked = acme.ada().post(&path, json!({})).await.expect(StatusCode::ACCEPTED);
     assert_eq!((&asked.body["from_seq"], &asked.body["to_seq"]), (&json!(2), &json!(2)));
-    // The event's id is the delivery's here.
-    let new = deliveries::repeated(asked.text("redelivery_id").parse().unwrap(), id.parse().unwrap());
-    assert_eq!(asked.text("delivery_id"), new.to_string());
+    let made = comes(&acme, &endpoint, &asked.text("delivery_id")).await;
+    assert_eq!((&made["trigger"], &made["type"]), (&json!("redelivery"), &json!("membership.started")));
+    let first = acme.ada().sees(&at(&acme, &endpoint, &format!("/deliveries/{id}"))).await.body;
+    assert_eq!(made["event_id"], first["event_id"], "receivers know it again");
+    assert_eq!(made["request"]["body"], first["request"]["body"]);
+    acme.stop().await;
+}
+
+#[tokio::test]
+async fn a_stretch_brings_what_the_endpoint_asks_for_also_from_before_it_was_there() {
+    let acme = Acme::found().await;
+    let body = json!({"url": "http://127.0.0.1:9/hook", "events": ["membership.*"]});
+    let made = acme.ada().post(&acme.at("/webhooks"), body).await.expect(StatusCode::CREATED);
+    let (endpoint, before) = (made.text("id"), end(&acme).await - 1);
+    let stretch = json!({"from_seq": 1, "to_seq": before});
+    let path = at(&acme, &endpoint, "/redeliver");
+    let asked = acme.ada().post(&path, stretch).await.expect(StatusCode::ACCEPTED);
+    let history = acme.ada().sees(&acme.at("/audit-log?action=membership.*")).await;
+    for entry in history.items() {
+        let event = event_id(acme.id.parse().unwrap(), entry["workspace_seq"].as_i64().unwrap());
+        let id = deliveries::repeated(asked.text("redelivery_id").parse().unwrap(), event);
+        let delivery = comes(&acme, &endpoint, &id.to_string()).await;
+        assert_eq!((&delivery["event_id"], &delivery["type"]), (&json!(event), &entry["action"]));
+    }
+    let listed = acme.ada().sees(&at(&acme, &endpoint, "/deliveries")).await;
+    assert_eq!(listed.items().len(), history.items().len(), "and nothing else");
     acme.stop().await;
 }

@@ -122,6 +122,10 @@ async fn a_change_names_what_is_to_be_different() {
     assert_eq!((&changed.body["url"], &changed.body["events"]), (&json!(URL), &json!(["*"])));
     assert_eq!((&changed.body["description"], changed.body.get("secret")), (&Value::Null, None));
     assert_eq!(acme.ada().sees(&path).await.body, changed.body);
+    for field in ["url", "events", "enabled"] {
+        let refused = acme.ada().patch(&path, json!({field: null})).await.refused(400, "validation_failed");
+        assert_eq!(refused.errors(), [(format!("/{field}").as_str(), "required")]);
+    }
     // To what it is already: nothing happens, and it says when something last did.
     let head = acme.service.head().await;
     let same =
@@ -179,8 +183,11 @@ async fn what_the_service_itself_disabled_is_enabled_again_by_whoever_may() {
     acme.service.app().store.run(&gives_up, Origin::system().into(), None, clock::now).await.unwrap();
     let shown = acme.ada().sees(&of(&acme, &made, "")).await;
     assert_eq!((&shown.body["enabled"], &shown.body["disabled_because"]), (&json!(false), &json!("gone")));
+    let missing = async || acme.ada().sees(&acme.at("/readiness")).await.body["missing"].to_string();
+    assert!(missing().await.contains("webhooks"), "the workspace is told");
     let on = acme.ada().patch(&of(&acme, &made, ""), json!({"enabled": true})).await.expect(StatusCode::OK);
     assert_eq!(on.body["disabled_because"], Value::Null);
+    assert!(!missing().await.contains("webhooks"));
     acme.stop().await;
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Format, Toml};
 
+use crate::mail::language::{BUILT_IN, is_tag};
+
 const ENGLISH: &str = include_str!("messages/en.toml");
 const FILE: &str = "accept.toml";
 
@@ -30,9 +32,12 @@ pub(super) struct Language {
     pub(super) messages: Messages,
 }
 
-/// The languages there are; the first is taken where none fits.
 #[derive(Debug)]
-pub(super) struct Languages(Vec<Language>);
+pub(super) struct Languages {
+    all: Vec<Language>,
+    /// Which is taken where none fits.
+    usual: usize,
+}
 
 impl Messages {
     fn read(source: &Figment) -> Result<Self, String> {
@@ -65,25 +70,22 @@ impl Messages {
 }
 
 impl Languages {
-    /// English, and what the folder has; `usual` comes first if it is there.
+    /// English, and what the folder has.
     pub(super) fn load(folder: Option<&Path>, usual: &str) -> Result<Self, MessagesError> {
-        let built_in = |reason| MessagesError { file: "en".into(), reason };
+        let built_in = |reason| MessagesError { file: BUILT_IN.into(), reason };
         let english = Messages::read(&Figment::from(Toml::string(ENGLISH))).map_err(built_in)?;
-        let mut languages = Vec::new();
+        let mut all = vec![Language { tag: BUILT_IN.to_owned(), messages: english }];
         for (tag, file) in folder.map(files).transpose()?.unwrap_or_default() {
             let messages = Messages::over_english(&file).map_err(|reason| MessagesError { file, reason })?;
-            languages.push(Language { tag, messages });
+            all.retain(|language| language.tag != tag);
+            all.push(Language { tag, messages });
         }
-        if !languages.iter().any(|language| language.tag.eq_ignore_ascii_case("en")) {
-            languages.push(Language { tag: "en".to_owned(), messages: english });
-        }
-        let rank = |language: &Language| match language.tag.as_str() {
-            tag if tag.eq_ignore_ascii_case(usual) => 0,
-            tag if tag.eq_ignore_ascii_case("en") => 1,
-            _ => 2,
-        };
-        languages.sort_by_key(rank);
-        Ok(Self(languages))
+        let mut languages = Self { all, usual: 0 };
+        let at = |tag: &str| languages.all.iter().position(|language| language.tag == tag);
+        let usual =
+            languages.find(usual).or_else(|| languages.find(BUILT_IN)).and_then(|usual| at(&usual.tag));
+        languages.usual = usual.unwrap_or_default();
+        Ok(languages)
     }
 
     /// The one that fits an `Accept-Language` best.
@@ -91,17 +93,17 @@ impl Languages {
         let mut wanted: Vec<(&str, f32)> = accepted.split(',').filter_map(weighed).collect();
         // A stable sort: what is named first is wanted first.
         wanted.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        wanted.iter().find_map(|(range, _)| self.find(range)).unwrap_or(&self.0[0])
+        wanted.iter().find_map(|(range, _)| self.find(range)).unwrap_or(&self.all[self.usual])
     }
 
     /// A language by its tag, or by as much of the tag as there is (RFC 4647, lookup).
     fn find(&self, range: &str) -> Option<&Language> {
         if range == "*" {
-            return self.0.first();
+            return self.all.get(self.usual);
         }
         let mut range = range;
         loop {
-            if let Some(found) = self.0.iter().find(|language| language.tag.eq_ignore_ascii_case(range)) {
+            if let Some(found) = self.all.iter().find(|language| language.tag.eq_ignore_ascii_case(range)) {
                 return Some(found);
             }
             range = range.rsplit_once('-')?.0;
@@ -133,12 +135,6 @@ fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, MessagesError> {
     }
     found.sort();
     Ok(found)
-}
-
-fn is_tag(name: &str) -> bool {
-    let is_part =
-        |part: &str| (1..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric());
-    name.split('-').all(is_part)
 }
 
 #[cfg(test)]
@@ -176,6 +172,8 @@ mod tests {
         }
         let usual = Languages::load(Some(folder.path()), "de").unwrap();
         assert_eq!((usual.best("fr").tag.as_str(), usual.best("en").tag.as_str()), ("de", "en"));
+        let near = Languages::load(Some(folder.path()), "de-AT").unwrap();
+        assert_eq!((near.best("fr").tag.as_str(), near.best("*").tag.as_str()), ("de", "de"));
         assert_eq!(Languages::load(None, "de").unwrap().best("de").tag, "en", "there is no other");
     }
 

@@ -147,17 +147,23 @@ fn require_reachable(app: &App, text: &str) -> Result<(), Problem> {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeRequest {
-    #[garde(inner(custom(checks::webhook_url)))]
-    url: Option<String>,
-    #[garde(inner(length(min = 1, max = types::MOST), inner(custom(checks::event_pattern))))]
-    events: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[garde(inner(required, inner(custom(checks::webhook_url))))]
+    #[schema(value_type = Option<String>)]
+    url: Option<Option<String>>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[garde(inner(required, inner(length(min = 1, max = types::MOST), inner(custom(checks::event_pattern)))))]
+    #[schema(value_type = Option<Vec<String>>)]
+    events: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "double_option")]
     #[garde(inner(inner(custom(checks::description))))]
     #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
     /// `true` also takes back that the service itself disabled it; what happened meanwhile is not sent by itself.
-    #[garde(skip)]
-    enabled: Option<bool>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[garde(inner(required))]
+    #[schema(value_type = Option<bool>)]
+    enabled: Option<Option<bool>>,
 }
 
 /// Change a webhook endpoint, enable or disable it.
@@ -172,16 +178,17 @@ async fn change(
     body: Body<ChangeRequest>,
 ) -> Result<Response, Problem> {
     let request = body.value;
-    if let Some(url) = &request.url {
+    let url = request.url.flatten();
+    if let Some(url) = &url {
         require_reachable(&act.app, url)?;
     }
     let command = ChangeWebhook {
         workspace: WorkspaceId(id),
         id: WebhookEndpointId(endpoint),
-        url: request.url,
-        events: request.events,
+        url,
+        events: request.events.flatten(),
         description: request.description,
-        enabled: request.enabled,
+        enabled: request.enabled.flatten(),
         precondition: act.precondition.clone(),
     };
     let outcome = act.run(Some(WorkspaceId(id)), &body.raw, command).await?;

@@ -47,7 +47,7 @@ impl Failure {
                 let text = error.source().map(ToString::to_string).unwrap_or_default();
                 Self::Refused { code, text, for_good: error.is_permanent() }
             }
-            None if error.is_tls() => Self::BadTls,
+            None if error.is_tls() || speaks_no_tls(error) => Self::BadTls,
             None if error.is_timeout() => Self::Timeout,
             None => Self::Broken,
         }
@@ -101,6 +101,19 @@ impl Failure {
         };
         scrubbed(&said, address)
     }
+}
+
+/// Whether the handshake failed; lettre says only that the connection did.
+fn speaks_no_tls(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(known) = cause {
+        let broken = known.downcast_ref::<std::io::Error>();
+        if broken.is_some_and(|broken| broken.kind() == std::io::ErrorKind::InvalidData) {
+            return true;
+        }
+        cause = known.source();
+    }
+    false
 }
 
 /// A reason without the address, in one line, cut to 200 characters.

@@ -173,7 +173,7 @@ async fn every_mutating_route_leaves_its_entries_with_an_origin_the_server_has_s
             None => (text("operator"), None),
         };
         // Whoever and whatever goes takes with it from where that was asked.
-        let gone = expected.contains("deleted");
+        let gone = expected.contains("workspace.deleted");
         let (ip, user_agent) = if gone { (ERASED, ERASED) } else { ("127.0.0.1", "tests/1.0") };
         for (action, ..) in &entries {
             let (action, actor, via) = (action.clone(), actor.clone(), via.clone());

@@ -190,6 +190,7 @@ pub struct Serving {
     /// What it printed before it served.
     pub greeting: String,
     pub url: String,
+    printed: Arc<Mutex<String>>,
     log: Arc<Mutex<String>>,
     readers: Vec<std::thread::JoinHandle<()>>,
 }
@@ -200,7 +201,8 @@ impl Serving {
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (printed, log) = (Arc::<Mutex<String>>::default(), Arc::<Mutex<String>>::default());
         let readers = vec![collect(out, printed.clone()), collect(err, log.clone())];
-        let mut serving = Self { child, greeting: String::new(), url: String::new(), log, readers };
+        let (greeting, url) = (String::new(), String::new());
+        let mut serving = Self { child, greeting, url, printed: printed.clone(), log, readers };
         let started = Instant::now();
         while !serving.greeting.contains("curl ") {
             if let Some(status) = serving.child.try_wait().unwrap() {
@@ -223,6 +225,11 @@ impl Serving {
 
     pub fn address(&self) -> String {
         self.url.trim_start_matches("http://").to_owned()
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What it wrote to standard error so far.

@@ -1,0 +1,9 @@
+//! Mail, to a real mail server (`aiosmtpd`) in a process of its own.
+
+mod arriving;
+mod failing;
+mod mailbox;
+mod post_office;
+mod secrecy;
+mod settings;
+mod wording;
