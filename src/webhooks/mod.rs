@@ -19,6 +19,8 @@ pub mod reply;
 pub mod resolver;
 pub mod retry_after;
 pub mod signature;
+#[cfg(test)]
+mod tls_tests;
 pub mod unanswered;
 
 pub use carrier::WebhookCarrier;
