@@ -79,8 +79,7 @@ impl Service {
         let (operator, first_operator_key) = operator_key(settings)?;
         let (name, times) = (settings.issuer()?, settings.session_times()?);
         let issuers = trusted_issuers(settings, &name)?;
-        let accept_page = AcceptPage::of(settings)?;
-        let mail = Arc::new(Mail::open(settings)?);
+        let (mail, accept_page) = (Arc::new(Mail::open(settings)?), AcceptPage::of(settings)?);
 
         migrate(database).await?;
         let pools = Pools::new(database, settings.pool_size);
