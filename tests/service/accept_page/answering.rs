@@ -1,11 +1,14 @@
 //! Accepting and declining, from the mail's link to the membership.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Html;
 use fantoccini::key::Key;
+use reqwest::StatusCode;
+use serde_json::json;
 
 use super::Site;
 use super::browser::in_browser;
@@ -72,6 +75,37 @@ fn login_with(login: &str, page: &str) -> url::Url {
     let mut url = url::Url::parse(login).unwrap();
     url.query_pairs_mut().append_pair("return_to", page);
     url
+}
+
+#[tokio::test]
+async fn the_link_in_the_mail_leads_to_the_page() {
+    let site = Site::open().await;
+    let invite = json!({"email": "dave@example.com", "role": "moderator"});
+    site.acme.ada().post(&site.acme.at("/invitations"), invite).await.expect(StatusCode::CREATED);
+    let app = site.acme.service.app();
+    let mailbox = app.mail.dev_mailbox().unwrap();
+    let started = Instant::now();
+    let link = loop {
+        if let Some(mail) = mailbox.all().into_iter().find(|mail| mail.to == "dave@example.com") {
+            break mail.link.unwrap();
+        }
+        assert!(started.elapsed() < Duration::from_secs(40), "no mail");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    // A test listens elsewhere than the settings say.
+    let token = link.strip_prefix("http://127.0.0.1:7373/accept#").unwrap();
+    let ran = in_browser(1000, async |browser| {
+        site.follow_as(browser, "dave", token).await;
+        browser.is("offer").await;
+        assert_eq!(browser.text("#fact_role").await, "Moderator");
+        browser.click("#accept").await;
+        browser.is("accepted").await;
+    })
+    .await;
+    if ran.is_some() {
+        assert!(site.is_member("dave").await);
+    }
+    site.stop().await;
 }
 
 #[tokio::test]
