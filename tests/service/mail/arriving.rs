@@ -177,6 +177,7 @@ async fn what_came_while_there_was_nobody_to_send_it_arrives_after_a_restart_and
     assert!(ready.contains(r#""mail":"smtp_not_set""#), "{ready}");
     let one = service.sibling_with(|settings| post.serves(settings)).await;
     let other = service.sibling_with(|settings| post.serves(settings)).await;
+    let olga = one.user("olga");
     for number in 0..20 {
         invites(&olga, &acme, &format!("bob{number}@example.com")).await;
     }

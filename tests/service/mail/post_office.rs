@@ -12,7 +12,7 @@ use crate::support::tools::python_with;
 use crate::support::{TestService, User};
 
 /// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 const SCRIPT: &str = include_str!("smtp_server.py");
 
 /// The server; it ends with this.
