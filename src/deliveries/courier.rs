@@ -98,10 +98,12 @@ impl<C: Carrier> Courier<C> {
             *of_workspace.entry(due.workspace.0).or_default() += 1;
         }
         let mut rooms = Vec::with_capacity(lanes.len());
-        for Lane { workspace, lane } in lanes {
+        for Lane { workspace, lane, failing } in lanes {
             let taken: usize = of_lane.get(&lane).copied().unwrap_or_default();
+            // Whoever does not answer is asked by one at a time: the others' turn is not spent on it.
+            let most = if failing { 1 } else { C::PER_LANE };
             let shared: &mut usize = of_workspace.entry(workspace).or_default();
-            let room = C::PER_LANE.saturating_sub(taken).min(C::PER_WORKSPACE.saturating_sub(*shared));
+            let room = most.saturating_sub(taken).min(C::PER_WORKSPACE.saturating_sub(*shared));
             *shared += room;
             if room > 0 {
                 rooms.push((lane, room));

@@ -30,6 +30,8 @@ pub struct Queue {
 pub struct Lane {
     pub workspace: Uuid,
     pub lane: Uuid,
+    /// Nothing has arrived there lately.
+    pub failing: bool,
 }
 
 /// A lane, and how many more deliveries of it may be taken.
@@ -103,7 +105,10 @@ impl Queue {
                            order by d.lane limit 1)
                    from lanes l where l.lane is not null
                )
-               select d.workspace_id as "workspace!", l.lane as "lane!"
+               select d.workspace_id as "workspace!", l.lane as "lane!",
+                      exists (select from webhook_targets t
+                              where t.workspace_id = d.workspace_id and t.endpoint_id = l.lane
+                                and t.failing_since is not null) as "failing!"
                from lanes l
                cross join lateral (
                    select workspace_id from deliveries

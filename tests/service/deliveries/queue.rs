@@ -116,7 +116,7 @@ async fn the_lanes_after_the_last_one_come_first() {
     let order: Vec<u128> = lanes.iter().map(|lane| lane.lane.as_u128()).collect();
     assert_eq!(order, [4, 5, 1, 2, 3]);
     let (workspace, lane) = (Uuid::from_u128(4), Uuid::from_u128(4));
-    assert_eq!(lanes[0], Lane { workspace, lane }, "whose it is, is told with it");
+    assert_eq!(lanes[0], Lane { workspace, lane, failing: false }, "whose it is, is told with it");
 }
 
 #[tokio::test]
