@@ -196,8 +196,14 @@ const GLOBAL_BY_DESIGN: &[(&str, &str)] = &[
 ];
 
 /// Tables that belong to no tenant.
-const NO_TENANT: &[&str] =
-    &["_sqlx_migrations", "audit_signing_key", "log_head", "projection_checkpoints", "root_key"];
+const NO_TENANT: &[&str] = &[
+    "_sqlx_migrations",
+    "audit_signing_key",
+    "delivery_checkpoints",
+    "log_head",
+    "projection_checkpoints",
+    "root_key",
+];
 
 /// Tenant tables the service's role has no business with: only the keeper reads keys.
 const KEPT_FROM_THE_SERVICE: &[&str] = &["data_keys"];
