@@ -63,7 +63,7 @@ async fn a_service_that_is_killed_while_it_sends_loses_no_mail() {
         if waits.is_empty() {
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "still waiting: {waits}");
+        assert!(started.elapsed() < Duration::from_mins(1), "still waiting: {waits}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let arrived = arrived(&post);
