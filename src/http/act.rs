@@ -133,6 +133,9 @@ impl Act {
                 // Perhaps a seat is held by somebody whose time has come, and only nobody has recorded it yet; or
                 // somebody else did just now, so that there is nothing left to record, and yet a seat.
                 Err(Failure::Refused(refusal)) if refusal.code == "seats_exhausted" => {
+                    // Whose time has come is read from the read models, which must know of everybody.
+                    let known = *app.store.position().borrow();
+                    app.reads.wait_for(known).await?;
                     upkeep::record_expiries(&app.store, &app.projector_pool, refusal.workspace).await?;
                     app.store.run(&command, origin, key, clock::now).await
                 }
