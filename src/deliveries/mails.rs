@@ -11,14 +11,7 @@ use uuid::Uuid;
 
 use super::rows::{Happening, Planned, insert};
 use super::{Channel, Trigger};
-
-/// The templates of mails.
-pub const INVITATION: &str = "invitation";
-pub const INVITATION_REVOKED: &str = "invitation_revoked";
-pub const OWNERSHIP_TRANSFERRED: &str = "ownership_transferred";
-pub const MEMBER_REMOVED: &str = "member_removed";
-pub const WORKSPACE_SUSPENDED: &str = "workspace_suspended";
-pub const WEBHOOK_DISABLED: &str = "webhook_disabled";
+use crate::mail::Kind;
 
 /// Writes down the mails that the events of a stretch ask for; returns whether there were any.
 pub(super) async fn write(
@@ -63,7 +56,7 @@ async fn plan(conn: &mut PgConnection, row: Logged, now: Time) -> Result<Vec<Pla
     let event = match row.decode() {
         Ok(recorded) => recorded.event,
         // Whether it wants a mail shows once it can be read: until then that mail waits, and no other.
-        Err(_) if sends => return Ok(vec![to_invited(of, INVITATION, invitation)]),
+        Err(_) if sends => return Ok(vec![to_invited(of, Kind::Invitation, invitation)]),
         Err(error) => {
             tracing::error!(position = of.position, %error, "an event cannot be read: whoever it concerns gets no mail");
             return Ok(vec![]);
@@ -75,49 +68,49 @@ async fn plan(conn: &mut PgConnection, row: Logged, now: Time) -> Result<Vec<Pla
             | InvitationEvent::InvitationResent { notify: true, generation, .. },
         ) => {
             let generation = i32::try_from(generation).ok();
-            vec![Planned { generation, ..to_invited(of, INVITATION, invitation) }]
+            vec![Planned { generation, ..to_invited(of, Kind::Invitation, invitation) }]
         }
         Event::Invitation(InvitationEvent::InvitationRevoked) => {
             let told = call_off(conn, of.workspace, invitation, now).await?;
-            told.then(|| to_invited(of, INVITATION_REVOKED, invitation)).into_iter().collect()
+            told.then(|| to_invited(of, Kind::InvitationRevoked, invitation)).into_iter().collect()
         }
         Event::Workspace(WorkspaceEvent::WorkspaceOwnershipTransferred { owner_id }) => {
             [owner_id.to, owner_id.from]
-                .map(|user| to_user(of, OWNERSHIP_TRANSFERRED, user.as_str().to_owned()))
+                .map(|user| to_user(of, Kind::OwnershipTransferred, user.as_str().to_owned()))
                 .into()
         }
         Event::Membership(MembershipEvent::MembershipEnded { user_id, because: Ending::Removed }) => {
-            vec![to_user(of, MEMBER_REMOVED, user_id.as_str().to_owned())]
+            vec![to_user(of, Kind::MemberRemoved, user_id.as_str().to_owned())]
         }
         Event::Workspace(WorkspaceEvent::WorkspaceSuspended { .. }) => {
-            to_users(of, WORKSPACE_SUSPENDED, owner(conn, of.workspace).await?)
+            to_users(of, Kind::WorkspaceSuspended, owner(conn, of.workspace).await?)
         }
         Event::WebhookEndpoint(WebhookEndpointEvent::WebhookEndpointDisabled {
             because: Disabling::Gone | Disabling::Failing,
-        }) => to_users(of, WEBHOOK_DISABLED, admins(conn, of.workspace, now).await?),
+        }) => to_users(of, Kind::WebhookDisabled, admins(conn, of.workspace, now).await?),
         _ => vec![],
     })
 }
 
-fn to_invited(of: Happening, kind: &str, invitation: Option<Uuid>) -> Planned {
+fn to_invited(of: Happening, kind: Kind, invitation: Option<Uuid>) -> Planned {
     mail(of, kind, None, invitation)
 }
 
-fn to_user(of: Happening, kind: &str, user: String) -> Planned {
+fn to_user(of: Happening, kind: Kind, user: String) -> Planned {
     mail(of, kind, Some(user), None)
 }
 
-fn to_users(of: Happening, kind: &str, users: Vec<String>) -> Vec<Planned> {
+fn to_users(of: Happening, kind: Kind, users: Vec<String>) -> Vec<Planned> {
     users.into_iter().map(|user| to_user(of, kind, user)).collect()
 }
 
-fn mail(of: Happening, kind: &str, recipient: Option<String>, invitation: Option<Uuid>) -> Planned {
+fn mail(of: Happening, kind: Kind, recipient: Option<String>, invitation: Option<Uuid>) -> Planned {
     let name = format!("{kind}:{}", recipient.as_deref().unwrap_or_default());
     Planned {
         of,
         id: Uuid::new_v5(&of.event_id(), name.as_bytes()),
         lane: of.workspace,
-        kind: kind.to_owned(),
+        kind: kind.as_str().to_owned(),
         trigger: Trigger::Event,
         recipient,
         invitation,
