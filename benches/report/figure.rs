@@ -1,0 +1,97 @@
+//! One measured figure: what of, at which size, and what it is to be compared with.
+
+use std::fmt;
+
+/// The name under which Tenure's own figures stand.
+pub const TENURE: &str = "Tenure";
+
+/// One subject (Tenure, a peer or a ceiling) in one case, the median of its rounds.
+#[derive(Debug, Clone, Default)]
+pub struct Figure {
+    /// The part of the suite: `append`, `commands`, `checks`, …
+    pub part: &'static str,
+    /// What was done: "new streams, 256 in flight".
+    pub case: String,
+    /// Who did it: [`TENURE`], a peer, a ceiling.
+    pub subject: String,
+    /// How much was there already, in what the case grows with: events in the log, or memberships.
+    pub size: Option<u64>,
+    pub per_second: Option<f64>,
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    /// Anything else that is measured, in this unit.
+    pub amount: Option<(f64, &'static str)>,
+    pub goal: Option<Goal>,
+}
+
+/// What a figure is to reach.
+#[derive(Debug, Clone)]
+pub enum Goal {
+    /// So many times the rate of that subject in the same case and size.
+    TimesRateOf(String, f64),
+    /// At most so much of that subject's p99.
+    ShareOfP99Of(String, f64),
+    /// A rate of at least so many a second.
+    PerSecond(f64),
+    /// A p99 of at most so many milliseconds.
+    P99Ms(f64),
+    /// An amount of at most so much.
+    AtMost(f64),
+    /// Within this factor of the same figure at the smallest size.
+    Flat(f64),
+}
+
+impl Figure {
+    pub fn new(part: &'static str, case: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self { part, case: case.into(), subject: subject.into(), ..Self::default() }
+    }
+
+    #[must_use]
+    pub fn at_size(mut self, size: u64) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    #[must_use]
+    pub fn rate(mut self, per_second: f64) -> Self {
+        self.per_second = Some(per_second);
+        self
+    }
+
+    #[must_use]
+    pub fn latency(mut self, p50_ms: f64, p99_ms: f64) -> Self {
+        (self.p50_ms, self.p99_ms) = (Some(p50_ms), Some(p99_ms));
+        self
+    }
+
+    #[must_use]
+    pub fn amount(mut self, amount: f64, unit: &'static str) -> Self {
+        self.amount = Some((amount, unit));
+        self
+    }
+
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.goal = Some(goal);
+        self
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} | {} | {}", self.part, self.case, self.subject)?;
+        if let Some(size) = self.size {
+            write!(f, " | at {size}")?;
+        }
+        if let Some(rate) = self.per_second {
+            write!(f, " | {rate:.0}/s")?;
+        }
+        if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
+            write!(f, " | p50 {p50:.2} ms, p99 {p99:.2} ms")?;
+        }
+        if let Some((amount, unit)) = self.amount {
+            write!(f, " | {amount:.2} {unit}")?;
+        }
+        Ok(())
+    }
+}
