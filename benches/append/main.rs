@@ -24,6 +24,10 @@ use std::time::Duration;
 use drive::Figures;
 use tenure::embedded_postgres::{EmbeddedPostgres, Options};
 
+/// As the server has it; both sides run in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {

@@ -89,7 +89,7 @@ pub(crate) async fn run(url: &str, mode: Mode, clients: usize, window: Duration,
             let key = keyed.then(|| {
                 let key = Uuid::from_u128(rand::random()).to_string();
                 let scope = KeyScope { workspace: workspace.0, principal: "user:bench".into(), key };
-                Arc::new(RequestKey { scope, fingerprint: [7; 32] })
+                Arc::new(RequestKey::new(scope, [7; 32]))
             });
             store.run(&write, origin, key, tenure::clock::now).await.expect("no conflict reaches a client");
         }

@@ -111,7 +111,7 @@ impl Act {
             principal: self.caller.0.principal(),
             key,
         };
-        Some(Arc::new(RequestKey { scope, fingerprint: digest.finalize().into() }))
+        Some(Arc::new(RequestKey::new(scope, digest.finalize().into())))
     }
 
     /// Runs a command to its end, whether or not the client stays to hear of it.

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::{Plan, Verdict};
-use super::connection::{Connection, Sent};
+use super::connection::{Connection, Sent, unknown_workspaces};
 use super::error::{Failure, StoreError};
-use super::heads::{CachedState, Heads};
+use super::heads::{CachedState, Heads, Read, Ticket};
 use super::idempotency::RequestKey;
 use super::stream::StreamKey;
 use super::watcher::Watcher;
@@ -29,11 +29,13 @@ const BATCH: usize = 512;
 /// What one unit of work wants written, all of it or nothing.
 #[derive(Debug)]
 pub struct Append {
+    pub ticket: Ticket,
     /// How far the log was known before the first stream was read.
     pub read_at: i64,
     pub now: Time,
-    /// Every stream that was read, with the sequence seen. 0 = must not exist.
-    pub reads: Vec<(StreamKey, i64)>,
+    /// The instant its payloads bear: `now`, until a batch it was planned for was to be recorded later.
+    pub stamped: Time,
+    pub reads: Vec<Read>,
     /// A workspace whose history must still end at this `workspace_seq`.
     pub untouched: Option<(Uuid, i64)>,
     pub events: Vec<NewEvent>,
@@ -91,10 +93,12 @@ pub struct Appended {
 }
 
 impl Append {
-    pub fn new(read_at: i64, now: Time) -> Self {
+    pub fn new(ticket: Ticket, read_at: i64, now: Time) -> Self {
         Self {
+            ticket,
             read_at,
             now,
+            stamped: now,
             reads: Vec::with_capacity(4),
             untouched: None,
             events: Vec::with_capacity(4),
@@ -113,7 +117,7 @@ impl Append {
     }
 
     pub fn read(&self, key: &StreamKey) -> Option<i64> {
-        self.reads.iter().find(|(other, _)| other == key).map(|(_, sequence)| *sequence)
+        self.reads.iter().find(|read| read.stream == *key).map(|read| read.sequence)
     }
 
     /// How many positions the events take.
@@ -172,7 +176,10 @@ impl Appender {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(()));
-                Writer { queue, connection, heads, vault, watcher, closing: token }.run().await;
+                let (untold, later) = (None, Vec::new());
+                Writer { queue, connection, heads, vault, watcher, closing: token, untold, later }
+                    .run()
+                    .await;
             });
             drop(alive);
         });
@@ -181,14 +188,18 @@ impl Appender {
         Ok(Self { jobs, closing, ended })
     }
 
-    pub async fn append(&self, append: Append) -> Result<Appended, Failure> {
+    /// Queues a unit, at once or not at all; its outcome is awaited apart.
+    pub fn append(
+        &self,
+        append: Append,
+    ) -> Result<impl Future<Output = Result<Appended, Failure>> + use<>, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let job = Job { append, reply, queued: Instant::now() };
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("shutting down".to_owned()),
         })?;
-        outcome.await.map_err(|_| StoreError::OutcomeUnknown)?
+        Ok(async move { outcome.await.map_err(|_| StoreError::OutcomeUnknown)? })
     }
 
     /// How many units wait.
@@ -220,17 +231,31 @@ struct Writer {
     vault: Vault,
     watcher: Arc<dyn Watcher>,
     closing: CancellationToken,
+    /// The batch that was written last, while its clients are not answered yet: that is done while the next is written.
+    untold: Option<Plan>,
+    /// Jobs that had to wait for a batch to be in the log.
+    later: Vec<Job>,
 }
 
 impl Writer {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            tokio::select! {
-                received = self.queue.recv_many(&mut batch, BATCH) => if received == 0 { return self.connection.close().await },
-                () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+            batch.append(&mut self.later);
+            while batch.len() < BATCH
+                && let Ok(job) = self.queue.try_recv()
+            {
+                batch.push(job);
+            }
+            if batch.is_empty() && self.untold.is_some() {
+                self.tell();
+                continue;
             }
             if batch.is_empty() {
+                tokio::select! {
+                    received = self.queue.recv_many(&mut batch, BATCH) => if received == 0 { return self.connection.close().await },
+                    () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                }
                 continue;
             }
             metrics::gauge!("tenure_append_queue_depth")
@@ -239,15 +264,25 @@ impl Writer {
         }
     }
 
-    /// Brings every job of a batch to its answer.
+    /// Remembers the batch written last and answers its clients.
+    fn tell(&mut self) {
+        if let Some(plan) = self.untold.take() {
+            self.later.extend(plan.settle(&self.heads, &self.vault, &*self.watcher));
+        }
+    }
+
+    /// Brings every job of a batch to its answer, but for those of the last plan, which are told next.
     async fn write(&mut self, mut jobs: Vec<Job>) {
         let mut singly = Vec::new();
         let mut broken = false;
         while !jobs.is_empty() {
-            if let Err(error) = self.connection.ready(&jobs, &self.heads).await {
-                return refuse(jobs.into_iter().chain(singly).collect(), &error);
+            if self.connection.must_look(&jobs, &self.heads) {
+                self.tell();
+                if let Err(error) = self.connection.ready(&jobs, &self.heads).await {
+                    return refuse(jobs.into_iter().chain(singly).collect(), &error);
+                }
             }
-            if let Err(error) = self.connection.learn_workspaces(&jobs, &self.heads).await {
+            if let Err(error) = self.learn_workspaces(&jobs).await {
                 self.connection.broke(&error);
                 // Once is a connection that had gone stale; twice is an outage.
                 if std::mem::replace(&mut broken, true) {
@@ -255,7 +290,7 @@ impl Writer {
                 }
                 continue;
             }
-            let plan = Plan::of(jobs, &self.heads, self.connection.recorded_at());
+            let plan = Plan::of(jobs, &self.heads, self.untold.as_ref(), self.connection.recorded_at());
             jobs = self.send(plan, &mut singly).await;
             if jobs.is_empty()
                 && let Some(job) = singly.pop()
@@ -266,13 +301,31 @@ impl Writer {
         self.connection.let_go().await;
     }
 
+    async fn learn_workspaces(&mut self, jobs: &[Job]) -> Result<(), StoreError> {
+        let written = self.untold.as_ref().map(|plan| &plan.changes);
+        let unknown = unknown_workspaces(jobs, &self.heads, written);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.tell();
+        self.connection.learn_workspaces(unknown, &self.heads).await
+    }
+
     /// Sends one batch; returns the jobs that have to be planned again.
     async fn send(&mut self, plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
         let started = Instant::now();
         let sent = if plan.accepted.is_empty() {
+            self.tell();
             Sent::Done
         } else {
-            self.connection.send(&plan, &self.heads).await
+            let (heads, later) = (&self.heads, &mut self.later);
+            let tell = async {
+                if let Some(plan) = self.untold.take() {
+                    later.extend(plan.settle(heads, &self.vault, &*self.watcher));
+                }
+            };
+            // In this order: the statement is on its way before anybody is told of the one before it.
+            futures::join!(self.connection.send(&plan, heads), tell).0
         };
         match sent {
             Sent::Done => {
@@ -280,7 +333,13 @@ impl Writer {
                 #[allow(clippy::cast_precision_loss, reason = "a batch is small")]
                 metrics::histogram!("tenure_append_batch_events").record(plan.events as f64);
                 self.connection.moved(&plan);
-                plan.settle(&self.heads, &self.vault, &*self.watcher)
+                let alone = plan.destroys;
+                self.untold = Some(plan);
+                // What was decided on what is gone must not be shown a moment longer.
+                if alone {
+                    self.tell();
+                }
+                Vec::new()
             }
             Sent::Raced => {
                 metrics::counter!("tenure_append_races_total").increment(1);

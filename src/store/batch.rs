@@ -1,15 +1,14 @@
 //! Decides what a batch may hold: each unit is accepted or turned away on its own, against what is known and what
 //! the units before it in the batch will have done.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use tenure_aggregates::{Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
 use super::appender::{Append, Appended, Job};
 use super::error::{Failure, Refusal};
-use super::heads::{Heads, Inner, WorkspaceHead};
-use super::idempotency::KeyScope;
+use super::heads::{Heads, Inner, Read, Ticket, WorkspaceHead};
+use super::idempotency::KeyId;
 use super::stream::StreamKey;
 use super::unit_of_work::restamp;
 use super::watcher::Watcher;
@@ -37,7 +36,7 @@ pub(super) struct Plan {
     pub accepted: Vec<Accepted>,
     pub events: i64,
     pub recorded_at: Time,
-    pub workspaces: HashMap<Uuid, WorkspaceHead>,
+    pub changes: Changes,
     /// Whether keys end with the one unit accepted.
     pub destroys: bool,
     rejected: Vec<(Job, Verdict)>,
@@ -45,35 +44,42 @@ pub(super) struct Plan {
     later: Vec<Job>,
 }
 
-/// What the units accepted so far will have changed.
+/// What a batch changes.
+#[derive(Default)]
+pub(super) struct Changes {
+    streams: HashMap<StreamKey, (i64, Option<Ticket>)>,
+    keys: HashSet<KeyId>,
+    pub workspaces: HashMap<Uuid, WorkspaceHead>,
+}
+
+/// What is known, and what the units accepted so far will have changed.
 struct Overlay<'a> {
     known: &'a mut Inner,
-    streams: HashMap<StreamKey, i64>,
-    keys: HashSet<KeyScope>,
-    workspaces: HashMap<Uuid, WorkspaceHead>,
+    /// What is in the log and not among what is known yet.
+    written: Option<&'a Changes>,
+    changes: Changes,
 }
 
 impl Plan {
-    /// Every workspace the jobs write to must be known to `heads`, but for those they create.
-    pub(super) fn of(jobs: Vec<Job>, heads: &Heads, last_recorded: Time) -> Self {
-        let base = heads.position();
+    /// Every workspace the jobs write to must be known to `heads`, but for those they create. `written` is in the log,
+    /// and `heads` does not know of it yet.
+    pub(super) fn of(mut jobs: Vec<Job>, heads: &Heads, written: Option<&Self>, last_recorded: Time) -> Self {
+        let base = written.map_or_else(|| heads.position(), |written| written.base + written.events);
         let mut known = heads.lock();
-        let mut overlay = Overlay {
-            known: &mut known,
-            streams: HashMap::new(),
-            keys: HashSet::new(),
-            workspaces: HashMap::new(),
-        };
+        let written = written.map(|written| &written.changes);
+        let mut overlay = Overlay { known: &mut known, written, changes: Changes::default() };
         let mut plan = Self {
             base,
             accepted: Vec::with_capacity(jobs.len()),
             events: 0,
             recorded_at: last_recorded,
-            workspaces: HashMap::new(),
+            changes: Changes::default(),
             destroys: false,
             rejected: Vec::new(),
             later: Vec::new(),
         };
+        // They came at about the same time; in the order of their instants, all but few are recorded at their own.
+        jobs.sort_by_key(|job| job.append.now);
         for job in jobs {
             // What is destroyed must have been written before: such a unit goes alone.
             let destroys = !job.append.destruction.is_empty();
@@ -82,29 +88,25 @@ impl Plan {
                 continue;
             }
             if let Some(key) = &job.append.key
-                && overlay.keys.contains(&key.request.scope)
+                && overlay.changes.keys.contains(&key.request.id)
             {
                 plan.later.push(job);
                 continue;
             }
-            match overlay.admit(&job.append, base + plan.events) {
+            // Time never runs backwards in the log.
+            let recorded_at = plan.recorded_at.max(job.append.now);
+            match overlay.admit(&job.append, base + plan.events, recorded_at == job.append.now) {
                 Err(verdict) => plan.rejected.push((job, verdict)),
                 Ok(workspace_seqs) => {
                     let offset = plan.events;
                     plan.destroys = destroys;
                     plan.events += job.append.length();
-                    // Time never runs backwards in the log.
-                    plan.recorded_at = plan.recorded_at.max(job.append.now);
-                    plan.accepted.push(Accepted {
-                        recorded_at: plan.recorded_at,
-                        offset,
-                        workspace_seqs,
-                        job,
-                    });
+                    plan.recorded_at = recorded_at;
+                    plan.accepted.push(Accepted { job, recorded_at, offset, workspace_seqs });
                 }
             }
         }
-        plan.workspaces = overlay.workspaces;
+        plan.changes = overlay.changes;
         for unit in &mut plan.accepted {
             unit.restamp();
         }
@@ -129,22 +131,23 @@ impl Plan {
         let mut inner = heads.lock();
         for unit in self.accepted {
             let Accepted { job: Job { append, reply, queued }, recorded_at, offset, .. } = unit;
-            let restamped = recorded_at != append.now;
+            let on_time = recorded_at == append.now;
+            let ticket = on_time.then_some(append.ticket);
             let last = self.base + offset + append.length();
             let mut states = append.states;
             for (event, position) in append.events.into_iter().zip(self.base + offset + 1..) {
                 let state = states
                     .iter()
                     .position(|(key, state)| *key == event.stream && state.sequence == event.sequence);
-                let state = state.map(|at| states.swap_remove(at).1).filter(|_| !restamped);
-                inner.remember_stream(position, event.stream, event.sequence, state);
+                let state = state.map(|at| states.swap_remove(at).1).filter(|_| on_time);
+                inner.remember_stream(position, event.stream, event.sequence, ticket, state);
             }
             if let Some(key) = append.key {
-                inner.remember_key(last, key.request.scope.clone());
+                inner.remember_key(last, key.request.id);
             }
             replies.push((reply, Appended { position: last, recorded_at }, queued));
         }
-        for (workspace, head) in self.workspaces {
+        for (workspace, head) in self.changes.workspaces {
             inner.workspaces.put(workspace, head);
         }
         drop(inner);
@@ -167,11 +170,11 @@ impl Plan {
     }
 
     /// Answers the units whose keys turned out to be used; the others are planned again.
-    pub(super) fn without_keys(self, taken: &HashSet<KeyScope>) -> Vec<Job> {
+    pub(super) fn without_keys(self, taken: &HashSet<KeyId>) -> Vec<Job> {
         let (gone, rest): (Vec<_>, Vec<_>) = self
             .into_jobs()
             .into_iter()
-            .partition(|job| job.append.key.as_ref().is_some_and(|key| taken.contains(&key.request.scope)));
+            .partition(|job| job.append.key.as_ref().is_some_and(|key| taken.contains(&key.request.id)));
         for job in gone {
             job.reply(Verdict::KeyTaken);
         }
@@ -190,39 +193,35 @@ impl Plan {
     }
 
     pub(super) fn first_stream(&self) -> Option<StreamKey> {
-        self.accepted.first()?.job.append.reads.first().map(|(key, _)| key.clone())
+        self.accepted.first()?.job.append.reads.first().map(|read| read.stream.clone())
     }
 }
 
 impl Accepted {
     /// Lets payloads carry the instant that the log records. The kept answer gets it when it is asked for.
     fn restamp(&mut self) {
-        let (decided, recorded) = (self.job.append.now, self.recorded_at);
-        if decided == recorded {
+        let (stamped, recorded) = (self.job.append.stamped, self.recorded_at);
+        if stamped == recorded {
             return;
         }
         for event in &mut self.job.append.events {
-            event.payload = restamp(std::mem::take(&mut event.payload), decided, recorded);
+            event.payload = restamp(std::mem::take(&mut event.payload), stamped, recorded);
         }
+        self.job.append.stamped = recorded;
     }
 }
 
 impl Overlay<'_> {
     /// Accepts the unit and counts its effects in, or says why not. Returns the `workspace_seq` of each event.
-    fn admit(&mut self, append: &Append, mut position: i64) -> Result<Vec<i64>, Verdict> {
+    /// `on_time`: what it foresaw of its streams, others may rest on.
+    fn admit(&mut self, append: &Append, mut position: i64, on_time: bool) -> Result<Vec<i64>, Verdict> {
         if let Some(key) = &append.key
-            && self.known.keys.contains_key(&key.request.scope)
+            && self.is_used(&key.request.id)
         {
             return Err(Verdict::KeyTaken);
         }
-        for (stream, sequence) in &append.reads {
-            let current = match self.streams.get(stream) {
-                Some(pending) => pending == sequence,
-                None => self.known.is_current(stream, *sequence, append.read_at),
-            };
-            if !current {
-                return Err(Verdict::Moved(stream.clone()));
-            }
+        if let Some(moved) = append.reads.iter().find(|read| !self.is_current(read, append.read_at)) {
+            return Err(Verdict::Moved(moved.stream.clone()));
         }
         let mut touched: Vec<(Uuid, WorkspaceHead)> = Vec::with_capacity(2);
         if let Some((workspace, seq)) = append.untouched
@@ -257,14 +256,29 @@ impl Overlay<'_> {
             head.position = position;
             workspace_seqs.push(head.seq);
         }
-        self.workspaces.extend(touched);
+        self.changes.workspaces.extend(touched);
+        let ticket = on_time.then_some(append.ticket);
         for event in &append.events {
-            self.streams.insert(event.stream.clone(), event.sequence);
+            self.changes.streams.insert(event.stream.clone(), (event.sequence, ticket));
         }
         if let Some(key) = &append.key {
-            self.keys.insert(key.request.scope.clone());
+            self.changes.keys.insert(key.request.id);
         }
         Ok(workspace_seqs)
+    }
+
+    fn is_used(&self, key: &KeyId) -> bool {
+        self.known.keys.contains(key) || self.written.is_some_and(|written| written.keys.contains(key))
+    }
+
+    fn is_current(&self, read: &Read, read_at: i64) -> bool {
+        let written = || self.written.and_then(|written| written.streams.get(&read.stream));
+        match self.changes.streams.get(&read.stream).or_else(written) {
+            Some((sequence, ticket)) => {
+                *sequence == read.sequence && (read.rests_on.is_none() || *ticket == read.rests_on)
+            }
+            None => self.known.is_current(read, read_at),
+        }
     }
 
     fn head<'a>(
@@ -273,7 +287,8 @@ impl Overlay<'_> {
         workspace: Uuid,
     ) -> &'a mut WorkspaceHead {
         let at = touched.iter().position(|(id, _)| *id == workspace).unwrap_or_else(|| {
-            let pending = self.workspaces.get(&workspace).copied();
+            let written = || self.written.and_then(|written| written.workspaces.get(&workspace));
+            let pending = self.changes.workspaces.get(&workspace).or_else(written).copied();
             let head = pending.or_else(|| self.known.workspaces.get(&workspace).copied()).unwrap_or_default();
             touched.push((workspace, head));
             touched.len() - 1

@@ -1,9 +1,10 @@
 //! The appender's one connection: takes the log over, notices that another process wrote, and finds out what became
 //! of a write whose connection broke.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use foldhash::HashSet;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
 use tenure_aggregates::Time;
@@ -11,10 +12,10 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::appender::Job;
-use super::batch::{Plan, creates};
+use super::batch::{Changes, Plan, creates};
 use super::error::StoreError;
 use super::heads::{Heads, WorkspaceHead};
-use super::idempotency::KeyScope;
+use super::idempotency::KeyId;
 use super::statement::{self, Keys};
 use super::stream::StreamKey;
 
@@ -45,7 +46,7 @@ pub(super) enum Sent {
     /// Another process appended first; nothing was written.
     Raced,
     /// These idempotency keys are used; nothing was written.
-    KeysTaken(HashSet<KeyScope>),
+    KeysTaken(HashSet<KeyId>),
     /// The database refused the data; nothing was written.
     Refused(String),
     /// A stream or workspace was further than believed; nothing was written.
@@ -83,11 +84,17 @@ impl Connection {
         self.recorded_at
     }
 
+    /// Whether the log must be looked at before these jobs can be planned.
+    pub(super) fn must_look(&self, jobs: &[Job], heads: &Heads) -> bool {
+        self.link.is_none() || self.races_lost >= PATIENCE || are_behind(heads, jobs)
+    }
+
     /// Makes sure there is a connection, that no job knows more of the log than this process, and after lost races that
     /// nobody else moves the head.
     pub(super) async fn ready(&mut self, jobs: &[Job], heads: &Heads) -> Result<(), StoreError> {
-        let behind = heads.are_behind(jobs.iter().flat_map(|job| &job.append.reads));
-        if behind && let Err(error) = self.catch_up_with_log(heads).await {
+        if are_behind(heads, jobs)
+            && let Err(error) = self.catch_up_with_log(heads).await
+        {
             self.broke(&error);
         }
         if self.link.is_none() {
@@ -112,25 +119,12 @@ impl Connection {
         self.races_lost = 0;
     }
 
-    /// Looks up the heads of the workspaces the jobs write to, where they are not known.
-    pub(super) async fn learn_workspaces(&mut self, jobs: &[Job], heads: &Heads) -> Result<(), StoreError> {
-        let mut unknown = BTreeSet::new();
-        {
-            let mut inner = heads.lock();
-            for job in jobs {
-                let events = job.append.events.iter().map(|event| event.workspace);
-                let counters = job.append.counters.iter().map(|counters| counters.workspace);
-                let untouched = job.append.untouched.iter().map(|(workspace, _)| *workspace);
-                for workspace in events.chain(counters).chain(untouched) {
-                    if inner.workspaces.get(&workspace).is_none() && !creates(&job.append, workspace) {
-                        unknown.insert(workspace);
-                    }
-                }
-            }
-        }
-        if unknown.is_empty() {
-            return Ok(());
-        }
+    /// Looks up the heads of workspaces.
+    pub(super) async fn learn_workspaces(
+        &mut self,
+        mut unknown: BTreeSet<Uuid>,
+        heads: &Heads,
+    ) -> Result<(), StoreError> {
         let link = self.link.as_mut().ok_or_else(|| StoreError::Unavailable("not connected".to_owned()))?;
         let ids: Vec<Uuid> = unknown.iter().copied().collect();
         let rows = sqlx::query!(
@@ -167,18 +161,35 @@ impl Connection {
         let written = if plan.events == 0 {
             let keys = plan.accepted.iter().filter(|unit| unit.job.append.key.is_some()).count();
             // Reported as events are: all of them, or not.
-            let kept = statement::keep_keys(link, plan).await?;
-            u64::from(kept != u64::try_from(keys).unwrap_or(u64::MAX))
+            let kept = statement::keep_keys(&mut *link, plan).await;
+            kept.map(|kept| u64::from(kept != u64::try_from(keys).unwrap_or(u64::MAX)))
         } else {
-            statement::append(link, plan, self.epoch).await?
+            statement::append(&mut *link, plan, self.epoch).await
         };
+        if holds_head && written.is_err() {
+            // What it failed of is the answer, also where this fails.
+            let _ = sqlx::raw_sql("rollback").execute(&mut *link).await;
+        }
+        let written = written?;
         if holds_head {
             sqlx::raw_sql("commit").execute(link).await?;
         }
         Ok(written)
     }
 
-    /// Nothing was inserted: the fence moved, or keys are used.
+    /// Some of the batch's keys are used: nothing of it was written.
+    async fn which_keys(&mut self, plan: &Plan) -> Sent {
+        match self.used_keys(plan).await {
+            Ok(taken) if taken.is_empty() => Sent::Stale,
+            Ok(taken) => Sent::KeysTaken(taken),
+            Err(error) => {
+                self.broke(&error);
+                Sent::Raced
+            }
+        }
+    }
+
+    /// Nothing was inserted: the fence moved, or, where there are no events, keys are used.
     async fn why_nothing(&mut self, plan: &Plan, heads: &Heads) -> Sent {
         match self.look_at(plan, heads).await {
             Ok(sent) => sent,
@@ -206,6 +217,9 @@ impl Connection {
             let class =
                 refused.code().map(|code| code.chars().take(2).collect::<String>()).unwrap_or_default();
             match class.as_str() {
+                "23" if refused.constraint() == Some("idempotency_pkey") => {
+                    return self.which_keys(plan).await;
+                }
                 "23" if refused.is_unique_violation() => {
                     tracing::warn!(
                         constraint = refused.constraint(),
@@ -360,7 +374,7 @@ impl Connection {
         for row in rows {
             inner.workspaces.pop(&row.workspace_id);
             if let Some(stream) = StreamKey::known(&row.aggregate_type, &row.aggregate_id) {
-                inner.remember_stream(row.position, stream, row.sequence, None);
+                inner.remember_stream(row.position, stream, row.sequence, None, None);
             }
         }
         drop(inner);
@@ -368,25 +382,19 @@ impl Connection {
         Ok(())
     }
 
-    async fn used_keys(&mut self, plan: &Plan) -> Result<HashSet<KeyScope>, StoreError> {
+    async fn used_keys(&mut self, plan: &Plan) -> Result<HashSet<KeyId>, StoreError> {
         let keys = Keys::of(plan);
         let link = self.link.as_mut().ok_or_else(|| StoreError::Unavailable("not connected".to_owned()))?;
         let rows = sqlx::query!(
-            "select i.workspace_id, i.principal, i.key from unnest($1::uuid[], $2::text[], $3::text[])
-                 k (workspace_id, principal, key)
-             join idempotency i using (workspace_id, principal, key)",
+            "select i.workspace_id, i.digest from unnest($1::uuid[], $2::uuid[]) k (workspace_id, digest)
+             cross join lateral (select workspace_id, digest from idempotency i
+                 where i.workspace_id = k.workspace_id and i.digest = k.digest limit 1) i",
             &keys.workspaces,
-            &keys.principals as &[&str],
-            &keys.names as &[&str],
+            &keys.digests,
         )
         .fetch_all(link)
         .await?;
-        let scopes = rows.into_iter().map(|row| KeyScope {
-            workspace: row.workspace_id,
-            principal: row.principal,
-            key: row.key,
-        });
-        Ok(scopes.collect())
+        Ok(rows.into_iter().map(|row| KeyId { workspace: row.workspace_id, digest: row.digest }).collect())
     }
 
     pub(super) async fn close(&mut self) {
@@ -394,4 +402,28 @@ impl Connection {
             let _ = link.close().await;
         }
     }
+}
+
+/// Whether a job knows more of a stream than this process, so that another one wrote it.
+fn are_behind(heads: &Heads, jobs: &[Job]) -> bool {
+    heads.are_behind(jobs.iter().flat_map(|job| &job.append.reads))
+}
+
+/// The workspaces the jobs write to whose heads are not known; `written` is in the log, and `heads` does not know yet.
+pub(super) fn unknown_workspaces(jobs: &[Job], heads: &Heads, written: Option<&Changes>) -> BTreeSet<Uuid> {
+    let mut unknown = BTreeSet::new();
+    let mut inner = heads.lock();
+    for job in jobs {
+        let events = job.append.events.iter().map(|event| event.workspace);
+        let counters = job.append.counters.iter().map(|counters| counters.workspace);
+        let untouched = job.append.untouched.iter().map(|(workspace, _)| *workspace);
+        for workspace in events.chain(counters).chain(untouched) {
+            let known = written.is_some_and(|written| written.workspaces.contains_key(&workspace))
+                || inner.workspaces.get(&workspace).is_some();
+            if !known && !creates(&job.append, workspace) {
+                unknown.insert(workspace);
+            }
+        }
+    }
+    unknown
 }

@@ -5,21 +5,26 @@
 //! remembered here by stream; a unit that began reading behind the horizon is turned away, and one that began after
 //! it is current in every stream that is not remembered with another sequence. So no append needs to ask the
 //! database what a stream's sequence is.
+//!
+//! What a unit that waits to be written will have made of a stream is *foreseen*: the next command on it need not wait for
+//! the disk. It rests on that very unit, by its ticket, and is turned away if the unit does not come to pass.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cqrs_es::Aggregate;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use lru::LruCache;
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::{User, WorkspaceId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::idempotency::KeyScope;
+use super::idempotency::KeyId;
 use super::loader::Loaded;
 use super::stream::StreamKey;
 
@@ -55,9 +60,24 @@ impl fmt::Debug for CachedState {
     }
 }
 
+/// The number of a unit of work, of no meaning outside this process.
+pub type Ticket = u64;
+
+/// A stream that a unit of work depends on.
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub stream: StreamKey,
+    /// The sequence seen. 0 = must not exist.
+    pub sequence: i64,
+    /// The unit that was yet to be written when its change was seen.
+    pub rests_on: Option<Ticket>,
+}
+
 #[derive(Debug)]
 pub struct Heads {
     inner: Mutex<Inner>,
+    foreseen: Mutex<HashMap<StreamKey, (Ticket, CachedState)>>,
+    tickets: AtomicU64,
     known: watch::Sender<i64>,
 }
 
@@ -65,7 +85,7 @@ pub struct Heads {
 pub(super) struct Inner {
     horizon: i64,
     streams: HashMap<StreamKey, Latest>,
-    pub(super) keys: HashMap<KeyScope, i64>,
+    pub(super) keys: HashSet<KeyId>,
     order: VecDeque<(i64, Remembered)>,
     /// The position of the last event of any user.
     users: i64,
@@ -73,17 +93,18 @@ pub(super) struct Inner {
     pub(super) workspaces: LruCache<Uuid, WorkspaceHead>,
 }
 
-/// The sequence a stream got, and the log position at which it got it.
+/// The sequence a stream got, the log position at which it got it, and by which unit, if that is to be relied on.
 #[derive(Debug, Clone, Copy)]
 struct Latest {
     sequence: i64,
     position: i64,
+    ticket: Option<Ticket>,
 }
 
 #[derive(Debug)]
 enum Remembered {
     Stream(StreamKey),
-    Key(KeyScope),
+    Key(KeyId),
 }
 
 impl Default for Heads {
@@ -98,14 +119,20 @@ impl Heads {
             inner: Mutex::new(Inner {
                 horizon: 0,
                 streams: HashMap::new(),
-                keys: HashMap::new(),
+                keys: HashSet::new(),
                 order: VecDeque::new(),
                 users: 0,
                 states: LruCache::new(CACHED),
                 workspaces: LruCache::new(CACHED),
             }),
+            foreseen: Mutex::default(),
+            tickets: AtomicU64::new(1),
             known: watch::channel(0).0,
         }
+    }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The last position known to be committed.
@@ -135,6 +162,32 @@ impl Heads {
         Some(Loaded { state, sequence: cached.sequence, home: cached.home })
     }
 
+    /// What the stream will be once the unit of that ticket is written.
+    pub(super) fn foreseen<A: Stream + 'static>(&self, key: &StreamKey) -> Option<(Loaded<A>, Ticket)> {
+        let (ticket, foreseen) = self.lock_foreseen().get(key).cloned()?;
+        let state = foreseen.state.downcast::<A>().ok()?;
+        Some((Loaded { state, sequence: foreseen.sequence, home: foreseen.home }, ticket))
+    }
+
+    /// Lets others see what this unit, which is about to be queued, will make of its streams.
+    pub(super) fn foresee(&self, ticket: Ticket, states: impl Iterator<Item = (StreamKey, CachedState)>) {
+        self.lock_foreseen().extend(states.map(|(key, state)| (key, (ticket, state))));
+    }
+
+    /// The unit came to an end, whichever.
+    pub(super) fn foresee_no_longer(&self, ticket: Ticket, keys: &[StreamKey]) {
+        let mut foreseen = self.lock_foreseen();
+        for key in keys {
+            if foreseen.get(key).is_some_and(|(of, _)| *of == ticket) {
+                foreseen.remove(key);
+            }
+        }
+    }
+
+    fn lock_foreseen(&self) -> MutexGuard<'_, HashMap<StreamKey, (Ticket, CachedState)>> {
+        self.foreseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps a state read from the database after the log was known up to `read_at`, unless something newer is known.
     pub fn keep<A: Stream + 'static>(&self, key: &StreamKey, loaded: &Loaded<A>, read_at: i64) {
         let mut inner = self.lock();
@@ -149,9 +202,12 @@ impl Heads {
 
     /// Whether any of these reads has seen more of its stream than is known here: another process wrote it, and to go
     /// by what is known would turn the reader away for ever.
-    pub(super) fn are_behind<'a>(&self, mut reads: impl Iterator<Item = &'a (StreamKey, i64)>) -> bool {
+    pub(super) fn are_behind<'a>(&self, mut reads: impl Iterator<Item = &'a Read>) -> bool {
         let inner = self.lock();
-        reads.any(|(key, sequence)| inner.streams.get(key).is_some_and(|latest| latest.sequence < *sequence))
+        let behind = |read: &Read| {
+            inner.streams.get(&read.stream).is_some_and(|latest| latest.sequence < read.sequence)
+        };
+        reads.any(|read| read.rests_on.is_none() && behind(read))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -166,6 +222,7 @@ impl Heads {
     /// Forgets what was made of the streams, as it may hold what was erased.
     pub fn forget_states(&self) {
         self.lock().states.clear();
+        self.lock_foreseen().clear();
     }
 
     /// Forgets everything: from `position` on, what is appended will be remembered again.
@@ -183,9 +240,16 @@ impl Heads {
 }
 
 impl Inner {
-    /// Whether `sequence` is still the stream's, for one who began reading when the log was known up to `read_at`.
-    pub(super) fn is_current(&self, key: &StreamKey, sequence: i64, read_at: i64) -> bool {
-        read_at >= self.horizon && self.streams.get(key).is_none_or(|latest| latest.sequence == sequence)
+    /// Whether what was read is still so, for one who began reading when the log was known up to `read_at`.
+    pub(super) fn is_current(&self, read: &Read, read_at: i64) -> bool {
+        let still = match self.streams.get(&read.stream) {
+            Some(latest) => {
+                latest.sequence == read.sequence
+                    && (read.rests_on.is_none() || latest.ticket == read.rests_on)
+            }
+            None => read.rests_on.is_none(),
+        };
+        still && read_at >= self.horizon
     }
 
     pub(super) fn remember_stream(
@@ -193,6 +257,7 @@ impl Inner {
         position: i64,
         key: StreamKey,
         sequence: i64,
+        ticket: Option<Ticket>,
         state: Option<CachedState>,
     ) {
         match state {
@@ -202,13 +267,13 @@ impl Inner {
         if key.aggregate_type == User::TYPE {
             self.users = position;
         }
-        self.streams.insert(key.clone(), Latest { sequence, position });
+        self.streams.insert(key.clone(), Latest { sequence, position, ticket });
         self.remember(position, Remembered::Stream(key));
     }
 
-    pub(super) fn remember_key(&mut self, position: i64, scope: KeyScope) {
-        self.keys.insert(scope.clone(), position);
-        self.remember(position, Remembered::Key(scope));
+    pub(super) fn remember_key(&mut self, position: i64, key: KeyId) {
+        self.keys.insert(key);
+        self.remember(position, Remembered::Key(key));
     }
 
     fn remember(&mut self, position: i64, what: Remembered) {
@@ -223,7 +288,7 @@ impl Inner {
                         self.streams.remove(&key);
                     }
                 }
-                Remembered::Key(scope) => drop(self.keys.remove(&scope)),
+                Remembered::Key(key) => drop(self.keys.remove(&key)),
             }
         }
     }

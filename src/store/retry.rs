@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure_aggregates::Time;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Store;
 use super::error::{Failure, Refusal, StoreError};
@@ -42,19 +42,19 @@ pub struct Done {
 }
 
 /// Where commands line up behind one another once they have been in each other's way: then each finds the state the
-/// one before it left, and the stream moves once a batch instead of once a lucky guess.
+/// one before it will leave, and a stream moves as often in a batch as there are commands on it.
 #[derive(Debug)]
-pub struct Queues(Vec<Mutex<()>>);
+pub struct Queues(Vec<Arc<Mutex<()>>>);
 
 impl Default for Queues {
     fn default() -> Self {
-        Self((0..LINES).map(|_| Mutex::new(())).collect())
+        Self((0..LINES).map(|_| Arc::default()).collect())
     }
 }
 
 impl Queues {
-    async fn line_up(&self, stream: &StreamKey) -> MutexGuard<'_, ()> {
-        self.line(stream).lock().await
+    async fn line_up(&self, stream: &StreamKey) -> OwnedMutexGuard<()> {
+        self.line(stream).clone().lock_owned().await
     }
 
     /// Whether somebody stands in line for the stream, so that barging in would only make both lose time.
@@ -62,7 +62,7 @@ impl Queues {
         self.line(stream).try_lock().is_err()
     }
 
-    fn line(&self, stream: &StreamKey) -> &Mutex<()> {
+    fn line(&self, stream: &StreamKey) -> &Arc<Mutex<()>> {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
         #[allow(clippy::cast_possible_truncation, reason = "only the remainder counts")]
@@ -82,10 +82,15 @@ impl Store {
         clock: impl Fn() -> Time + Send,
     ) -> Result<Done, Failure> {
         let mut use_cache = true;
-        let mut in_line: Option<(StreamKey, MutexGuard<'_, ()>)> = None;
+        let mut in_line: Option<StreamKey> = None;
         for attempt in 0..ATTEMPTS {
-            let mode = Mode { command: C::NAME, use_cache, in_line: in_line.is_some() };
-            let mut unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode);
+            let mode = Mode { command: C::NAME, use_cache };
+            // Never two lines at once: that is how two commands would wait for each other forever.
+            let line = match &in_line {
+                Some(stream) => Some(self.queues.line_up(stream).await),
+                None => None,
+            };
+            let mut unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode, line);
             let used_cache = unit.used_cache();
             // Whatever is done in a session rests on it: once it is over or has moved on, nothing of it commits.
             let decided = match unit.rest_on_session().await {
@@ -96,13 +101,10 @@ impl Store {
                 Ok(committed) => return Ok(Done { committed, replayed: false, refusal: None }),
                 Err(Failure::KeyTaken) => return self.replay(key.as_deref()).await,
                 Err(Failure::Moved(stream)) => {
-                    if in_line.as_ref().is_none_or(|(other, _)| *other != stream) {
-                        // Never two lines at once: that is how two commands would wait for each other forever.
-                        drop(in_line.take());
-                        in_line = Some((stream.clone(), self.queues.line_up(&stream).await));
-                    } else {
+                    if in_line.as_ref() == Some(&stream) {
                         tokio::time::sleep(jitter(attempt)).await;
                     }
+                    in_line = Some(stream);
                 }
                 Err(Failure::Unconfirmed) => use_cache = false,
                 Err(Failure::Refused(_)) if used_cache.load(Ordering::Relaxed) => use_cache = false,
@@ -124,7 +126,7 @@ impl Store {
 
     /// The answer of an earlier request with this key, if there was one.
     pub async fn kept(&self, request: &RequestKey) -> Result<Option<Done>, Failure> {
-        match idempotency::find(&self.pool, self.vault.answers(), &request.scope).await? {
+        match idempotency::find(&self.pool, self.vault.answers(), request).await? {
             None => Ok(None),
             Some(_) => self.replay(Some(request)).await.map(Some),
         }
@@ -133,7 +135,7 @@ impl Store {
     async fn replay(&self, key: Option<&RequestKey>) -> Result<Done, Failure> {
         let request =
             key.ok_or_else(|| StoreError::Internal("a key was taken that was not given".to_owned()))?;
-        let kept = idempotency::find(&self.pool, self.vault.answers(), &request.scope).await?;
+        let kept = idempotency::find(&self.pool, self.vault.answers(), request).await?;
         let kept =
             kept.ok_or_else(|| StoreError::Internal("a key was taken that is not there".to_owned()))?;
         if kept.fingerprint != request.fingerprint {

@@ -8,42 +8,20 @@ use uuid::Uuid;
 use super::batch::Plan;
 use crate::data_keys::Owner;
 
-/// Most batches begin no key, and are spared the table.
-macro_rules! new_data_keys {
-    () => {
-        ", new_data_keys as (
-    insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
-    select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
-           case when k.wrapped is null then k.created_at end
-    from unnest($26::uuid[], $27::uuid[], $28::uuid[], $29::bytea[], $30::bytea[], $31::bytea[], $32::timestamptz[])
-        k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
-)"
-    };
-}
-
-/// No row is inserted when the fence moved or one of the keys is used already. The keys are looked up laterally, so
-/// that a plan made while the table was empty still uses the index when it is not.
+/// Fence, heads and events, and whatever else the batch needs: most need only some of it, and are spared the rest. No row
+/// is inserted when the fence moved. Of the parameters, each part takes those after the part before.
 macro_rules! append {
     ($($also:expr),*) => {
         concat!(
             "
 with head as (
-    update log_head set position = position + $1, recorded_at = $2
-    where id = 1 and position = $3 and epoch = $4 and not exists (
-        select from unnest($5::uuid[], $6::text[], $7::text[]) k (workspace_id, principal, key)
-        cross join lateral (select from idempotency i
-            where i.workspace_id = k.workspace_id and i.principal = k.principal and i.key = k.key limit 1) used)
+    update log_head set position = position + $1, recorded_at = $2 where id = 1 and position = $3 and epoch = $4
     returning position - $1 as base
 ), heads as (
     insert into workspace_heads (workspace_id, seq, seats, code_uses)
-    select w.* from unnest($8::uuid[], $9::bigint[], $10::int[], $11::int[]) w, head
+    select w.* from unnest($5::uuid[], $6::bigint[], $7::int[], $8::int[]) w, head
     on conflict (workspace_id) do update
         set seq = excluded.seq, seats = excluded.seats, code_uses = excluded.code_uses
-), keys as (
-    insert into idempotency (workspace_id, principal, key, fingerprint, answer, position, recorded_at)
-    select k.workspace_id, k.principal, k.key, k.fingerprint, k.answer, head.base + k.n, k.recorded_at
-    from unnest($5::uuid[], $6::text[], $7::text[], $12::bytea[], $13::text[], $14::bigint[], $15::timestamptz[])
-        k (workspace_id, principal, key, fingerprint, answer, n, recorded_at), head
 )",
             $($also,)*
             "
@@ -51,55 +29,75 @@ insert into events (position, workspace_id, workspace_seq, aggregate_type, aggre
                     event_version, payload, metadata, recorded_at)
 select head.base + e.n, e.workspace_id, e.workspace_seq, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type,
        e.event_version, e.payload::json, e.metadata::json, e.recorded_at
-from head, unnest($16::uuid[], $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[],
-                  $23::text[], $24::text[], $25::timestamptz[]) with ordinality
+from head, unnest($9::uuid[], $10::bigint[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],
+                  $16::text[], $17::text[], $18::timestamptz[]) with ordinality
     e (workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
        metadata, recorded_at, n)"
         )
     };
 }
 
-const APPEND: &str = append!();
+/// An idempotency key that is used already fails the statement: that is how it is found out.
+macro_rules! new_keys {
+    () => {
+        ", keys as (
+    insert into idempotency (workspace_id, digest, fingerprint, answer, position, recorded_at)
+    select k.workspace_id, k.digest, k.fingerprint, k.answer, head.base + k.n, k.recorded_at
+    from unnest($19::uuid[], $20::uuid[], $21::bytea[], $22::text[], $23::bigint[], $24::timestamptz[])
+        k (workspace_id, digest, fingerprint, answer, n, recorded_at), head
+)"
+    };
+}
 
-/// The same, and keys that begin with it.
-const APPEND_AND_KEEP: &str = append!(new_data_keys!());
+macro_rules! new_data_keys {
+    () => {
+        ", new_data_keys as (
+    insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
+    select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
+           case when k.wrapped is null then k.created_at end
+    from unnest($25::uuid[], $26::uuid[], $27::uuid[], $28::bytea[], $29::bytea[], $30::bytea[], $31::timestamptz[])
+        k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
+)"
+    };
+}
 
-/// The same, and the keys that end with it. What was sealed with them was written by statements before this one.
-const APPEND_AND_DESTROY: &str = append!(
+const EVENTS: &str = append!();
+
+/// And idempotency keys used up.
+const EVENTS_KEYED: &str = append!(new_keys!());
+
+/// And data keys that begin.
+const EVENTS_SEALED: &str = append!(new_keys!(), new_data_keys!());
+
+/// And data keys that end. What was sealed with them was written by statements before this one.
+const EVENTS_FORGETTING: &str = append!(
+    new_keys!(),
     new_data_keys!(),
     ", destroyed as (
     update data_keys d set wrapped = null, address_hash = null, destroyed_at = $2 from head
-    where d.destroyed_at is null and (d.workspace_id = any($33::uuid[]) or d.address_hash = any($34::bytea[]))
+    where d.destroyed_at is null and (d.workspace_id = any($32::uuid[]) or d.address_hash = any($33::bytea[]))
 )"
 );
 
 /// Sends a batch of at least one event; returns how many events were inserted: all or none.
 pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i64) -> sqlx::Result<u64> {
-    let keys = Keys::of(plan);
-    let events = Events::of(plan);
-    let heads: Vec<_> = plan.workspaces.iter().collect();
-    let data_keys = DataKeys::of(plan);
-    let statement = match (plan.destroys, data_keys.ids.is_empty()) {
-        (true, _) => APPEND_AND_DESTROY,
-        (false, false) => APPEND_AND_KEEP,
-        (false, true) => APPEND,
+    let (keys, data_keys, events) = (Keys::of(plan), DataKeys::of(plan), Events::of(plan));
+    let statement = match () {
+        () if plan.destroys => EVENTS_FORGETTING,
+        () if !data_keys.ids.is_empty() => EVENTS_SEALED,
+        () if !keys.workspaces.is_empty() => EVENTS_KEYED,
+        () => EVENTS,
     };
-    let query = sqlx::query(statement)
+    let heads: Vec<_> = plan.changes.workspaces.iter().collect();
+    let mut query = sqlx::query(statement)
         .bind(plan.events)
         .bind(plan.recorded_at)
         .bind(plan.base)
         .bind(epoch)
-        .bind(&keys.workspaces)
-        .bind(&keys.principals)
-        .bind(&keys.names)
         .bind(heads.iter().map(|(workspace, _)| **workspace).collect::<Vec<Uuid>>())
         .bind(heads.iter().map(|(_, head)| head.seq).collect::<Vec<_>>())
         .bind(heads.iter().map(|(_, head)| head.seats).collect::<Vec<_>>())
         .bind(heads.iter().map(|(_, head)| head.code_uses).collect::<Vec<_>>())
-        .bind(&keys.fingerprints)
-        .bind(&keys.answers)
-        .bind(&keys.positions)
-        .bind(&keys.recorded_at)
         .bind(events.workspaces)
         .bind(events.workspace_seqs)
         .bind(events.aggregate_types)
@@ -110,25 +108,30 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
         .bind(events.payloads)
         .bind(events.metadata)
         .bind(events.recorded_at);
-    if !plan.destroys && data_keys.ids.is_empty() {
-        return Ok(query.execute(connection).await?.rows_affected());
+    if statement != EVENTS {
+        query = query
+            .bind(keys.workspaces)
+            .bind(keys.digests)
+            .bind(keys.fingerprints)
+            .bind(keys.answers)
+            .bind(keys.positions)
+            .bind(keys.recorded_at);
     }
-    let query = query
-        .bind(data_keys.ids)
-        .bind(data_keys.workspaces)
-        .bind(data_keys.invitations)
-        .bind(data_keys.address_hashes)
-        .bind(data_keys.wrapped)
-        .bind(data_keys.wrapped_by)
-        .bind(data_keys.created_at);
-    let query = match plan.accepted.first() {
-        Some(unit) if plan.destroys => {
-            let destruction = &unit.job.append.destruction;
-            let addresses: Vec<&[u8]> = destruction.addresses.iter().map(<[u8; 32]>::as_slice).collect();
-            query.bind(destruction.workspaces.clone()).bind(addresses)
-        }
-        _ => query,
-    };
+    if statement == EVENTS_SEALED || statement == EVENTS_FORGETTING {
+        query = query
+            .bind(data_keys.ids)
+            .bind(data_keys.workspaces)
+            .bind(data_keys.invitations)
+            .bind(data_keys.address_hashes)
+            .bind(data_keys.wrapped)
+            .bind(data_keys.wrapped_by)
+            .bind(data_keys.created_at);
+    }
+    if let Some(unit) = plan.accepted.first().filter(|_| statement == EVENTS_FORGETTING) {
+        let destruction = &unit.job.append.destruction;
+        let addresses: Vec<&[u8]> = destruction.addresses.iter().map(<[u8; 32]>::as_slice).collect();
+        query = query.bind(destruction.workspaces.clone()).bind(addresses);
+    }
     Ok(query.execute(connection).await?.rows_affected())
 }
 
@@ -137,12 +140,11 @@ pub(super) async fn keep_keys(connection: &mut PgConnection, plan: &Plan) -> sql
     let keys = Keys::of(plan);
     let positions: Vec<i64> = keys.positions.iter().map(|offset| plan.base + offset).collect();
     let done = sqlx::query!(
-        "insert into idempotency (workspace_id, principal, key, fingerprint, answer, position, recorded_at)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::timestamptz[])
+        "insert into idempotency (workspace_id, digest, fingerprint, answer, position, recorded_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::bigint[], $6::timestamptz[])
          on conflict do nothing",
         &keys.workspaces,
-        &keys.principals as &[&str],
-        &keys.names as &[&str],
+        &keys.digests,
         &keys.fingerprints as &[&[u8]],
         &keys.answers as &[&str],
         &positions,
@@ -156,8 +158,7 @@ pub(super) async fn keep_keys(connection: &mut PgConnection, plan: &Plan) -> sql
 #[derive(Default)]
 pub(super) struct Keys<'a> {
     pub workspaces: Vec<Uuid>,
-    pub principals: Vec<&'a str>,
-    pub names: Vec<&'a str>,
+    pub digests: Vec<Uuid>,
     fingerprints: Vec<&'a [u8]>,
     answers: Vec<&'a str>,
     positions: Vec<i64>,
@@ -169,10 +170,8 @@ impl<'a> Keys<'a> {
         let mut columns = Self::default();
         for unit in &plan.accepted {
             let Some(key) = &unit.job.append.key else { continue };
-            let scope = &key.request.scope;
-            columns.workspaces.push(scope.workspace);
-            columns.principals.push(&scope.principal);
-            columns.names.push(&scope.key);
+            columns.workspaces.push(key.request.id.workspace);
+            columns.digests.push(key.request.id.digest);
             columns.fingerprints.push(&key.request.fingerprint);
             columns.answers.push(&key.answer);
             columns.positions.push(unit.offset + i64::try_from(unit.job.append.events.len()).unwrap_or(0));

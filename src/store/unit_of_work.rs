@@ -17,11 +17,13 @@ use tenure_aggregates::{Claim, Refused, Session, Time, WorkspaceId, session};
 use super::Store;
 use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
 use super::error::{Failure, StoreError};
-use super::heads::CachedState;
+use super::heads::{CachedState, Heads, Read, Ticket};
 use super::idempotency::RequestKey;
 use super::loader::Loaded;
 use super::origin::Origin;
 use super::stream::StreamKey;
+use tokio::sync::OwnedMutexGuard;
+
 use crate::data_keys::{DataKey, Owner, Place};
 
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct UnitOfWork {
     pub(super) append: Append,
     /// The keys sealed with so far.
     pub(super) keys: Vec<(Owner, DataKey)>,
+    /// The place in the line for a contended stream, kept until the unit is queued.
+    line: Option<OwnedMutexGuard<()>>,
 }
 
 /// How one attempt at a command is made.
@@ -46,8 +50,6 @@ pub(super) struct Mode {
     pub command: &'static str,
     /// Whether states kept in this process may be used, or everything is read from the database.
     pub use_cache: bool,
-    /// Whether this attempt has stood in line for a contended stream.
-    pub in_line: bool,
 }
 
 /// A command that happened: where, when, and what is answered.
@@ -65,8 +67,9 @@ impl UnitOfWork {
         key: Option<Arc<RequestKey>>,
         now: Time,
         mode: Mode,
+        line: Option<OwnedMutexGuard<()>>,
     ) -> Self {
-        let append = Append::new(store.heads.position(), now);
+        let append = Append::new(store.heads.ticket(), store.heads.position(), now);
         Self {
             store: store.clone(),
             origin,
@@ -77,6 +80,7 @@ impl UnitOfWork {
             begun: Vec::new(),
             append,
             keys: Vec::new(),
+            line,
         }
     }
 
@@ -125,8 +129,9 @@ impl UnitOfWork {
     /// Begins a stream whose id was made for this command, so that there is nothing to load. The log would refuse it
     /// if there were.
     pub fn begin_stream<A: Stream>(&mut self, id: &str) {
-        self.append.reads.push((StreamKey::of::<A>(id), 0));
-        self.begun.push(StreamKey::of::<A>(id));
+        let stream = StreamKey::of::<A>(id);
+        self.append.reads.push(Read { stream: stream.clone(), sequence: 0, rests_on: None });
+        self.begun.push(stream);
     }
 
     /// A state for showing, on which the commit does not depend.
@@ -246,7 +251,7 @@ impl UnitOfWork {
             }
         }
         let contended = |event: &&NewEvent| self.store.queues.is_contended(&event.stream);
-        if !self.mode.in_line
+        if self.line.is_none()
             && let Some(event) = self.append.events.iter().find(contended)
         {
             return Err(Failure::Moved(event.stream.clone()));
@@ -257,7 +262,13 @@ impl UnitOfWork {
             .key
             .as_ref()
             .map(|key| NewKey { request: key.clone(), answer: answers.seal(&key.scope, now, &answer) });
-        let appended = self.store.appender.append(self.append).await?;
+        let foreseen = Foreseen::of(&self);
+        let outcome = self.store.appender.append(self.append)?;
+        // Whoever is next in line decides on what is foreseen, and may come to stand in the same batch.
+        drop(self.line);
+        let appended = outcome.await;
+        drop(foreseen);
+        let appended = appended?;
         let answer = restamp(answer, now, appended.recorded_at);
         Ok(Committed { position: appended.position, answer })
     }
@@ -271,8 +282,19 @@ impl UnitOfWork {
         if self.begun.contains(key) {
             return Ok(Loaded { state: Arc::default(), sequence: 0, home: None });
         }
+        if self.mode.use_cache
+            && let Some((foreseen, ticket)) = self.store.heads.foreseen::<A>(key)
+        {
+            self.used_cache.store(true, Ordering::Relaxed);
+            self.append.reads.push(Read {
+                stream: key.clone(),
+                sequence: foreseen.sequence,
+                rests_on: Some(ticket),
+            });
+            return Ok(foreseen);
+        }
         let loaded = self.look_up::<A>(key).await?;
-        self.append.reads.push((key.clone(), loaded.sequence));
+        self.append.reads.push(Read { stream: key.clone(), sequence: loaded.sequence, rests_on: None });
         Ok(loaded)
     }
 
@@ -286,6 +308,37 @@ impl UnitOfWork {
         let loaded = self.store.loader.load::<A>(&key.id).await?;
         self.store.heads.keep(key, &loaded, self.append.read_at);
         Ok(loaded)
+    }
+}
+
+/// What a queued unit will make of the streams that were there before it; shown to others as long as this lives.
+struct Foreseen {
+    heads: Arc<Heads>,
+    ticket: Ticket,
+    streams: Vec<StreamKey>,
+}
+
+impl Foreseen {
+    /// Nothing, where keys begin or end with the unit: what others seal must not rest on those.
+    fn of(unit: &UnitOfWork) -> Self {
+        let (heads, append) = (unit.store.heads.clone(), &unit.append);
+        let mut streams = Vec::new();
+        if append.data_keys.is_empty() && append.destruction.is_empty() {
+            let known = append.states.iter().filter(|(key, _)| !unit.begun.contains(key));
+            streams.extend(known.clone().map(|(key, _)| key.clone()));
+            if !streams.is_empty() {
+                heads.foresee(append.ticket, known.cloned());
+            }
+        }
+        Self { heads, ticket: append.ticket, streams }
+    }
+}
+
+impl Drop for Foreseen {
+    fn drop(&mut self) {
+        if !self.streams.is_empty() {
+            self.heads.foresee_no_longer(self.ticket, &self.streams);
+        }
     }
 }
 
