@@ -1,6 +1,7 @@
 //! Decides what a batch may hold: each unit is accepted or turned away on its own, against what is known and what
 //! the units before it in the batch will have done.
 
+use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashSet};
 use tenure_aggregates::{Time, Workspace, WorkspaceId};
 use uuid::Uuid;
@@ -78,8 +79,7 @@ impl Plan {
             rejected: Vec::new(),
             later: Vec::new(),
         };
-        // They came at about the same time; in the order of their instants, all but few are recorded at their own.
-        jobs.sort_by_key(|job| job.append.now);
+        in_order_of_time(&mut jobs);
         for job in jobs {
             // What is destroyed must have been written before: such a unit goes alone.
             let destroys = !job.append.destruction.is_empty();
@@ -107,10 +107,20 @@ impl Plan {
             }
         }
         plan.changes = overlay.changes;
+        drop(known);
         for unit in &mut plan.accepted {
             unit.restamp();
         }
+        heads.unforesee(plan.unfulfilled());
         plan
+    }
+
+    /// The streams of which something was foreseen that will not be, or not so.
+    fn unfulfilled(&self) -> impl Iterator<Item = &StreamKey> {
+        let rejected = self.rejected.iter().map(|(job, _)| job);
+        let late = self.accepted.iter().filter(|unit| unit.recorded_at != unit.job.append.now);
+        let jobs = rejected.chain(late.map(|unit| &unit.job));
+        jobs.flat_map(|job| job.append.events.iter().map(|event| &event.stream))
     }
 
     /// The batch is in the log: remembers it, tells the watcher and answers everybody. Returns who has to be planned
@@ -139,7 +149,8 @@ impl Plan {
                 let state = states
                     .iter()
                     .position(|(key, state)| *key == event.stream && state.sequence == event.sequence);
-                let state = state.map(|at| states.swap_remove(at).1).filter(|_| on_time);
+                let state = state.map(|at| states.swap_remove(at).1);
+                let state = state.and_then(|state| state.restamped(append.now, recorded_at));
                 inner.remember_stream(position, event.stream, event.sequence, ticket, state);
             }
             if let Some(key) = append.key {
@@ -195,6 +206,22 @@ impl Plan {
     pub(super) fn first_stream(&self) -> Option<StreamKey> {
         self.accepted.first()?.job.append.reads.first().map(|read| read.stream.clone())
     }
+}
+
+/// They came at about the same time: in the order of their instants, all but few are recorded at their own. One that
+/// rests on another comes behind it.
+fn in_order_of_time(jobs: &mut Vec<Job>) {
+    let mut places: HashMap<Ticket, Time> =
+        HashMap::with_capacity_and_hasher(jobs.len(), RandomState::default());
+    let mut keyed: Vec<(Time, Job)> = Vec::with_capacity(jobs.len());
+    for job in jobs.drain(..) {
+        let before = job.append.reads.iter().filter_map(|read| places.get(&read.rests_on?)).max();
+        let place = before.copied().map_or(job.append.now, |before| before.max(job.append.now));
+        places.insert(job.append.ticket, place);
+        keyed.push((place, job));
+    }
+    keyed.sort_by_key(|(place, _)| *place);
+    jobs.extend(keyed.into_iter().map(|(_, job)| job));
 }
 
 impl Accepted {

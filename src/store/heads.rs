@@ -20,13 +20,14 @@ use cqrs_es::Aggregate;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use lru::LruCache;
 use tenure_aggregates::adapter::Stream;
-use tenure_aggregates::{User, WorkspaceId};
+use tenure_aggregates::{Time, User, WorkspaceId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::idempotency::KeyId;
 use super::loader::Loaded;
 use super::stream::StreamKey;
+use super::unit_of_work::restamp;
 
 /// How many appended events and keys are remembered. A unit of work slower than that many is tried again.
 const REMEMBERED: usize = 1 << 17;
@@ -46,9 +47,34 @@ pub struct WorkspaceHead {
 /// A folded state, kept so that a long stream need not be read again.
 #[derive(Clone)]
 pub struct CachedState {
-    pub state: Arc<dyn Any + Send + Sync>,
+    pub state: State,
     pub sequence: i64,
     pub home: Option<WorkspaceId>,
+    /// Makes the state one that began at another instant than it was decided at.
+    restamp: fn(&State, Time, Time) -> Option<State>,
+}
+
+type State = Arc<dyn Any + Send + Sync>;
+
+impl CachedState {
+    pub fn of<A: Stream + 'static>(state: Arc<A>, sequence: i64, home: Option<WorkspaceId>) -> Self {
+        Self { state, sequence, home, restamp: restamped::<A> }
+    }
+
+    /// The state with the instant the log recorded in place of the one its last events were decided at.
+    pub(super) fn restamped(&self, decided: Time, recorded: Time) -> Option<Self> {
+        if decided == recorded {
+            return Some(self.clone());
+        }
+        Some(Self { state: (self.restamp)(&self.state, decided, recorded)?, ..self.clone() })
+    }
+}
+
+/// Times stand in a state as they stand in its events: where they are put right there, they are put right here.
+fn restamped<A: Stream + 'static>(state: &State, decided: Time, recorded: Time) -> Option<State> {
+    let text = serde_json::to_string(state.downcast_ref::<A>()?).ok()?;
+    let state: A = serde_json::from_str(&restamp(text, decided, recorded)).ok()?;
+    Some(Arc::new(state))
 }
 
 impl fmt::Debug for CachedState {
@@ -184,6 +210,14 @@ impl Heads {
         }
     }
 
+    /// What was foreseen of these streams will not be, whoever's unit it was.
+    pub(super) fn unforesee<'a>(&self, keys: impl Iterator<Item = &'a StreamKey>) {
+        let mut foreseen = self.lock_foreseen();
+        for key in keys {
+            foreseen.remove(key);
+        }
+    }
+
     fn lock_foreseen(&self) -> MutexGuard<'_, HashMap<StreamKey, (Ticket, CachedState)>> {
         self.foreseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,10 +227,8 @@ impl Heads {
         let mut inner = self.lock();
         let newest = inner.streams.get(key).is_none_or(|latest| latest.sequence == loaded.sequence);
         if newest && read_at >= inner.horizon && loaded.sequence > 0 {
-            let state: Arc<dyn Any + Send + Sync> = loaded.state.clone();
-            inner
-                .states
-                .put(key.clone(), CachedState { state, sequence: loaded.sequence, home: loaded.home });
+            let state = CachedState::of(loaded.state.clone(), loaded.sequence, loaded.home);
+            inner.states.put(key.clone(), state);
         }
     }
 

@@ -186,7 +186,7 @@ impl UnitOfWork {
         }
         let state = Arc::new(state);
         if !events.is_empty() {
-            let kept = CachedState { state: state.clone(), sequence, home: Some(workspace) };
+            let kept = CachedState::of(state.clone(), sequence, Some(workspace));
             self.append.states.retain(|(other, _)| *other != key);
             self.append.states.push((key, kept));
         }
@@ -264,6 +264,8 @@ impl UnitOfWork {
             .map(|key| NewKey { request: key.clone(), answer: answers.seal(&key.scope, now, &answer) });
         let foreseen = Foreseen::of(&self);
         let outcome = self.store.appender.append(self.append)?;
+        // Not before it is queued, so that who rests on it is queued behind it.
+        let foreseen = foreseen.show();
         // Whoever is next in line decides on what is foreseen, and may come to stand in the same batch.
         drop(self.line);
         let appended = outcome.await;
@@ -311,30 +313,39 @@ impl UnitOfWork {
     }
 }
 
-/// What a queued unit will make of the streams that were there before it; shown to others as long as this lives.
+/// What a unit will make of the streams that were there before it.
 struct Foreseen {
     heads: Arc<Heads>,
     ticket: Ticket,
-    streams: Vec<StreamKey>,
+    states: Vec<(StreamKey, CachedState)>,
 }
 
 impl Foreseen {
     /// Nothing, where keys begin or end with the unit: what others seal must not rest on those.
     fn of(unit: &UnitOfWork) -> Self {
-        let (heads, append) = (unit.store.heads.clone(), &unit.append);
-        let mut streams = Vec::new();
-        if append.data_keys.is_empty() && append.destruction.is_empty() {
-            let known = append.states.iter().filter(|(key, _)| !unit.begun.contains(key));
-            streams.extend(known.clone().map(|(key, _)| key.clone()));
-            if !streams.is_empty() {
-                heads.foresee(append.ticket, known.cloned());
-            }
+        let append = &unit.append;
+        let alone = !append.data_keys.is_empty() || !append.destruction.is_empty();
+        let known = append.states.iter().filter(|(key, _)| !alone && !unit.begun.contains(key));
+        Self { heads: unit.store.heads.clone(), ticket: append.ticket, states: known.cloned().collect() }
+    }
+
+    /// Shows it to others as long as what this returns lives.
+    fn show(self) -> Shown {
+        let streams: Vec<StreamKey> = self.states.iter().map(|(key, _)| key.clone()).collect();
+        if !streams.is_empty() {
+            self.heads.foresee(self.ticket, self.states.into_iter());
         }
-        Self { heads, ticket: append.ticket, streams }
+        Shown { heads: self.heads, ticket: self.ticket, streams }
     }
 }
 
-impl Drop for Foreseen {
+struct Shown {
+    heads: Arc<Heads>,
+    ticket: Ticket,
+    streams: Vec<StreamKey>,
+}
+
+impl Drop for Shown {
     fn drop(&mut self) {
         if !self.streams.is_empty() {
             self.heads.foresee_no_longer(self.ticket, &self.streams);
