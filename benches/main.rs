@@ -22,12 +22,15 @@
     clippy::cast_sign_loss,
     reason = "figures for people"
 )]
+#![allow(clippy::format_push_string, reason = "nobody waits for the report")]
 #![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
 
+mod append;
 mod child;
 mod load;
 mod plan;
 mod postgres;
+mod prefill;
 mod report;
 
 use plan::{Part, Plan};
@@ -47,15 +50,17 @@ fn measure(plan: &Plan) {
     runtime.expect("a runtime").block_on(async {
         for part in &plan.parts {
             run(*part, plan, &mut report).await;
+            report.measured(part.name());
         }
     });
+    report.write(plan);
 }
 
 /// A part runs its own servers, and leaves none behind.
 async fn run(part: Part, plan: &Plan, report: &mut Report) {
     eprintln!("# {}", part.name());
     match part {
-        Part::Append => missing(part),
+        Part::Append => append::run(plan, report).await,
         Part::Commands => missing(part),
         Part::Checks => missing(part),
         Part::Reads => missing(part),
