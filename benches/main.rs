@@ -19,7 +19,17 @@
 )]
 #![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
 
+mod history;
 mod postgres;
 mod report;
 
-fn main() {}
+/// Until the suite's own: `history <memberships> <events> <url> <keys>`.
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let number = |at: usize| args[at].parse::<u64>().expect("a number");
+    let database = tenure::database::options_of(&args[4]).expect("a URL");
+    let shape = history::Shape::of(number(2), number(3));
+    eprintln!("{shape:?}");
+    history::fill(&database, std::path::Path::new(&args[5]), shape).await;
+}
