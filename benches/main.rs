@@ -27,6 +27,7 @@
 
 mod append;
 mod child;
+mod history;
 mod load;
 mod plan;
 mod postgres;
