@@ -26,13 +26,21 @@
 #![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
 
 mod append;
+mod checks;
 mod child;
+mod commands;
+mod companies;
+mod export;
 mod history;
 mod load;
+mod past;
 mod plan;
 mod postgres;
 mod prefill;
+mod rebuild;
 mod report;
+mod server;
+mod storage;
 
 use plan::{Part, Plan};
 use report::Report;
@@ -41,6 +49,7 @@ fn main() {
     match child::name().as_deref() {
         None => measure(&Plan::from_args()),
         Some("closed") => child::answer(load::closed::work),
+        Some("memory") => child::answer(checks::memory::work),
         Some(other) => panic!("no process does {other}"),
     }
 }
@@ -62,15 +71,15 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
     eprintln!("# {}", part.name());
     match part {
         Part::Append => append::run(plan, report).await,
-        Part::Commands => missing(part),
-        Part::Checks => missing(part),
+        Part::Commands => commands::run(plan, report).await,
+        Part::Checks => checks::run(plan, report).await,
         Part::Reads => missing(part),
-        Part::Rebuild => missing(part),
+        Part::Rebuild => rebuild::run(plan, report).await,
         Part::Startup => missing(part),
-        Part::Past => missing(part),
+        Part::Past => past::run(plan, report).await,
         Part::Overload => missing(part),
-        Part::Export => missing(part),
-        Part::Storage => missing(part),
+        Part::Export => export::run(plan, report).await,
+        Part::Storage => storage::run(plan, report).await,
     }
 }
 

@@ -23,6 +23,8 @@ use crate::postgres::Postgres;
 use crate::prefill::{self, STREAM, Template};
 use crate::report::{Goal, Report, TENURE};
 
+pub(crate) use stock::SCHEMA;
+
 /// How many streams the hot mode has.
 const HOT: usize = 64;
 /// How many streams are small enough in number to be all in memory.
