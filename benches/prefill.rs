@@ -15,8 +15,11 @@ pub const STREAM: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct Template {
     pub types: Vec<String>,
+    pub versions: Vec<String>,
     pub payloads: Vec<String>,
     pub metadata: Vec<String>,
+    /// The workspace that the metadata name; each event gets its own.
+    pub workspace: String,
 }
 
 impl Template {
@@ -24,7 +27,7 @@ impl Template {
     pub async fn of(database: &PgConnectOptions) -> Self {
         let mut connection = database.connect().await.expect("a connection");
         let rows = sqlx::query(
-            "select event_type, payload::text, metadata::text from events where (aggregate_type, aggregate_id) in (
+            "select event_type, event_version, payload::text, metadata::text, workspace_id::text from events where (aggregate_type, aggregate_id) in (
                  select aggregate_type, aggregate_id from events group by 1, 2 having count(*) = $1 limit 1)
              order by sequence",
         )
@@ -34,14 +37,21 @@ impl Template {
         .expect("a stream");
         connection.close().await.expect("closed");
         let column = |at: usize| rows.iter().map(|row| row.get(at)).collect();
-        Self { types: column(0), payloads: column(1), metadata: column(2) }
+        Self {
+            types: column(0),
+            versions: column(1),
+            payloads: column(2),
+            metadata: column(3),
+            workspace: rows[0].get(4),
+        }
     }
 }
 
 /// Names every generated event: `p` position, `w` workspace, `q` its sequence there, `a` stream, `k` sequence,
-/// `e` type, `d` payload, `m` metadata.
+/// `e` type, `v` version, `d` payload, `m` metadata.
 const EVENTS: &str = "
-    (select s * 10 + k as p, w.id as w, s % 10 * 10 + k as q, a.id as a, k, $2::text[] as e, $3::text[] as d, $4::text[] as m
+    (select s * 10 + k as p, w.id as w, s % 10 * 10 + k as q, a.id as a, k, ($2::text[])[k] as e, ($3::text[])[k] as v,
+            ($4::text[])[k]::json as d, replace(($5::text[])[k], $6, w.id::text)::json as m
      from generate_series(0, $1 / 10 - 1) s
      cross join lateral (select md5(s::text)::uuid::text as id offset 0) a
      cross join lateral (select pg_temp.workspace_of(s / 10) as id offset 0) w
@@ -58,7 +68,7 @@ pub async fn tenure(database: &PgConnectOptions, template: &Template, events: u6
     let insert = format!(
         "insert into events (position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                              event_version, payload, metadata, recorded_at)
-         select p, w, q, 'Membership', a, k, e[k], '1.0', d[k]::json, m[k]::json, now() from {EVENTS}"
+         select p, w, q, 'Membership', a, k, e, v, d, m, now() from {EVENTS}"
     );
     let mut connection = connected(database).await;
     filled(&mut connection, "events", &insert, template, events).await;
@@ -84,7 +94,7 @@ pub async fn stock(
     let (column, value) = if position { ("position, ", "p, ") } else { ("", "") };
     let insert = format!(
         "insert into {table} ({column}aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-         select {value}'Membership', a, k, e[k], '1.0', d[k]::json, m[k]::json from {EVENTS}"
+         select {value}'Membership', a, k, e, v, d, m from {EVENTS}"
     );
     let mut connection = connected(database).await;
     filled(&mut connection, table, &insert, template, events).await;
@@ -126,8 +136,10 @@ async fn filled(connection: &mut PgConnection, table: &str, insert: &str, templa
     sqlx::query(insert)
         .bind(events.cast_signed())
         .bind(&template.types)
+        .bind(&template.versions)
         .bind(&template.payloads)
         .bind(&template.metadata)
+        .bind(&template.workspace)
         .execute(&mut *connection)
         .await
         .expect("filled");

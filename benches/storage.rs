@@ -39,8 +39,10 @@ fn template() -> Template {
     let times = STREAM as usize;
     Template {
         types: vec!["MembershipStarted".to_owned(); times],
+        versions: vec!["1".to_owned(); times],
         payloads: vec![payload; times],
         metadata: vec!["{}".to_owned(); times],
+        workspace: "none".to_owned(),
     }
 }
 

@@ -25,7 +25,7 @@ create table ceiling (
 
 const INSERT: &str = "
 insert into ceiling (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-select $1 + n, 'Membership', a, s, 'MembershipStarted', '1.0', d::json, m::json
+select $1 + n, 'Membership', a, s, 'MembershipStarted', '1', d::json, m::json
 from unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) with ordinality as e (a, s, d, m, n)";
 
 /// As long as what Tenure writes for the same.
