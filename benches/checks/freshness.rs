@@ -15,8 +15,7 @@ use crate::server::{OPERATOR_KEY, Server};
 const REMOVALS: usize = 100;
 
 pub(super) async fn measure(database_url: &str, here: &Tenure) -> Vec<Figure> {
-    let keys = tempfile::tempdir().expect("a directory");
-    let there = Server::start(database_url, keys.path());
+    let there = Server::start(database_url, here.data_dir.path());
     let client = Client::new();
     let workspace = prepare(&client, here).await;
     let (mut plainly, mut with_position) = (Vec::new(), Vec::new());

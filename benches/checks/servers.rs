@@ -24,7 +24,8 @@ pub(super) struct Tenure {
     pub address: String,
     service: Service,
     server: JoinHandle<std::io::Result<()>>,
-    _data_dir: tempfile::TempDir,
+    /// With the keys, for another process on the same database.
+    pub data_dir: tempfile::TempDir,
 }
 
 /// Starts a Tenure on the database and waits until its index answers.
@@ -43,7 +44,7 @@ pub(super) async fn tenure(database: &PgConnectOptions) -> Tenure {
     let server = tokio::spawn(async move {
         serve(listener, routes, ServerOptions::default(), async move { stopping.cancelled().await }).await
     });
-    Tenure { address, service, server, _data_dir: data_dir }
+    Tenure { address, service, server, data_dir }
 }
 
 impl Tenure {

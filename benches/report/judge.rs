@@ -64,7 +64,8 @@ fn met(report: &Report, figure: &Figure, goal: &Goal) -> bool {
             .zip(figure.cost())
             .map(|(small, this)| this <= factor * small),
     };
-    reached == Some(true)
+    // Where nothing was done in the window, nothing is reached.
+    reached == Some(true) && figure.per_second != Some(0.0)
 }
 
 /// The same figure at the smallest size it was measured at.
