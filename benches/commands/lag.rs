@@ -26,6 +26,7 @@ pub(super) async fn measure(
     report: &mut Report,
 ) {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(tenure.database.clone());
+    caught_up(&pool).await;
     let requests = Requests { requests: tenure.creations(), again: true };
     let seconds = plan.seconds.max(2.0);
     let steady = Load {
@@ -63,6 +64,15 @@ async fn command(tenure: &Tenure) -> i64 {
     assert!(answer.status().is_success(), "{}", answer.status());
     let position = answer.headers().get("tenure-position").and_then(|value| value.to_str().ok());
     position.and_then(|text| text.parse().ok()).expect("a position")
+}
+
+/// What went before is not part of it.
+async fn caught_up(pool: &PgPool) {
+    let head = "select position from log_head";
+    let head: i64 = sqlx::query_scalar(head).fetch_one(pool).await.expect("a head");
+    while applied(pool).await < head {
+        tokio::time::sleep(BETWEEN).await;
+    }
 }
 
 async fn applied(pool: &PgPool) -> i64 {
