@@ -3,6 +3,11 @@
 //! `cargo bench` runs everything; `cargo bench -- append checks` only these parts, `--quick` in minutes and roughly. It
 //! starts what it needs on loopback, interleaves Tenure and its peers, repeats, and takes medians. The report goes to
 //! `target/bench/` as Markdown, JSON and curves.
+//!
+//! # Layout
+//! - [`plan`]: what a run does; [`report`]: what comes of it
+//! - [`postgres`], [`load`], [`child`]: a database, clients, and processes of their own
+//! - a module per part, which is its `run`
 
 #![allow(
     clippy::expect_used,
@@ -17,9 +22,67 @@
     clippy::cast_sign_loss,
     reason = "figures for people"
 )]
+#![allow(clippy::format_push_string, reason = "nobody waits for the report")]
 #![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
 
+mod append;
+mod checks;
+mod child;
+mod commands;
+mod companies;
+mod export;
+mod history;
+mod load;
+mod past;
+mod plan;
 mod postgres;
+mod prefill;
+mod rebuild;
 mod report;
+mod server;
+mod storage;
 
-fn main() {}
+use plan::{Part, Plan};
+use report::Report;
+
+fn main() {
+    match child::name().as_deref() {
+        None => measure(&Plan::from_args()),
+        Some("closed") => child::answer(load::closed::work),
+        Some("memory") => child::answer(checks::memory::work),
+        Some(other) => panic!("no process does {other}"),
+    }
+}
+
+fn measure(plan: &Plan) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let mut report = Report::default();
+    runtime.expect("a runtime").block_on(async {
+        for part in &plan.parts {
+            run(*part, plan, &mut report).await;
+            report.measured(part.name());
+        }
+    });
+    report.write(plan);
+}
+
+/// A part runs its own servers, and leaves none behind.
+async fn run(part: Part, plan: &Plan, report: &mut Report) {
+    eprintln!("# {}", part.name());
+    match part {
+        Part::Append => append::run(plan, report).await,
+        Part::Commands => commands::run(plan, report).await,
+        Part::Checks => checks::run(plan, report).await,
+        Part::Reads => missing(part),
+        Part::Rebuild => rebuild::run(plan, report).await,
+        Part::Startup => missing(part),
+        Part::Past => past::run(plan, report).await,
+        Part::Overload => missing(part),
+        Part::Export => export::run(plan, report).await,
+        Part::Storage => storage::run(plan, report).await,
+    }
+}
+
+fn missing(part: Part) {
+    eprintln!("{} is not there yet", part.name());
+}

@@ -5,34 +5,28 @@ use tenure_aggregates::membership::Terms;
 use tenure_aggregates::workspace::{Kind, Profile, WorkspaceEvent};
 use tenure_aggregates::{Membership, MembershipId, Role, UserId, Workspace, WorkspaceId};
 
-use crate::Plan;
-use crate::seed::{home, user, workspace};
+use super::Size;
+use super::seed::{home, user, workspace};
+use crate::child;
 
-pub async fn run(plan: &Plan) -> String {
-    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--memory", "--memberships", &plan.memberships.to_string()]);
-    child.args(["--workspaces", &plan.workspaces.to_string()]);
-    let output = tokio::task::spawn_blocking(move || child.output())
-        .await
-        .expect("waited")
-        .expect("the other process");
-    assert!(output.status.success(), "the other process: {}", output.status);
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+/// Bytes per membership.
+pub(super) async fn run(size: &Size) -> f64 {
+    child::run("memory", size).await
 }
 
 /// That other process: as the loader fills an index.
-pub fn child(plan: &Plan) {
+pub(crate) fn work(size: Size) -> f64 {
     let index = Index::default();
     // What a first entry costs, it costs once.
-    fill(&index, plan, 1, 1);
+    fill(&index, &size, 1, 1);
     let before = resident();
-    fill(&index, plan, plan.workspaces, plan.memberships);
+    fill(&index, &size, size.workspaces, size.memberships);
     let grown = resident() - before;
-    assert_eq!(index.memberships() as u64, plan.memberships);
-    println!("{:.1}", grown as f64 / plan.memberships as f64);
+    assert_eq!(index.memberships() as u64, size.memberships);
+    grown as f64 / size.memberships as f64
 }
 
-fn fill(index: &Index, plan: &Plan, workspaces: u64, memberships: u64) {
+fn fill(index: &Index, size: &Size, workspaces: u64, memberships: u64) {
     let now = tenure::clock::now();
     for number in 0..workspaces {
         let created = WorkspaceEvent::WorkspaceCreated {
@@ -46,8 +40,8 @@ fn fill(index: &Index, plan: &Plan, workspaces: u64, memberships: u64) {
     }
     for number in 0..memberships {
         let user_id = UserId::parse(&user(number)).expect("an id");
-        let workspace = id(home(number, plan));
-        let role = if number < plan.workspaces { Role::Owner } else { Role::Member };
+        let workspace = id(home(number, size));
+        let role = if number < size.workspaces { Role::Owner } else { Role::Member };
         let terms = Terms { user_id: user_id.clone(), role, joined_at: now, expires_at: None };
         index.put_membership(MembershipId::of(workspace, &user_id), 1, &Membership::Active(terms));
     }

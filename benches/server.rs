@@ -8,10 +8,10 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
-const OPERATOR_KEY: &str = "operator-key-of-the-bench-0123456789abcdef";
+pub const OPERATOR_KEY: &str = "operator-key-of-the-bench-0123456789abcdef";
 
 pub struct Server {
-    url: String,
+    pub address: String,
     client: reqwest::Client,
     child: Child,
 }
@@ -30,14 +30,15 @@ impl Server {
             .expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let told = lines.next().expect("a first line").expect("readable");
-        let url = format!("http://{}", told.rsplit("http://").next().expect("an address"));
+        let address = told.rsplit("http://").next().expect("an address").to_owned();
         // What else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { url, client: reqwest::Client::new(), child }
+        Self { address, client: reqwest::Client::new(), child }
     }
 
     pub fn request(&self, method: Method, path: &str, actor: Option<&str>) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(OPERATOR_KEY);
+        let request =
+            self.client.request(method, format!("http://{}{path}", self.address)).bearer_auth(OPERATOR_KEY);
         match actor {
             Some(actor) => request.header("Tenure-Actor", actor),
             None => request,

@@ -14,14 +14,8 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tenure_aggregates::{ApiKey, Catalogue, Claim, Invitation, Membership, Session, User, Workspace};
 
-use crate::Plan;
-use crate::rebuild::Line;
-
-const SCHEMA: &str = "
-create table stock_events (
-    aggregate_type text not null, aggregate_id text not null, sequence bigint check (sequence >= 0) not null,
-    event_type text not null, event_version text not null, payload json not null, metadata json not null,
-    primary key (aggregate_type, aggregate_id, sequence));";
+use super::Passed;
+use crate::append::SCHEMA;
 
 /// The state of an aggregate as a view.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -36,16 +30,18 @@ where
     }
 }
 
-pub async fn replay(database: &PgConnectOptions, plan: Plan) -> Line {
-    let pool = PgPoolOptions::new().max_connections(10).connect_with(database.clone()).await.expect("a pool");
+/// Copies the first events of Tenure's log into stock's own table, in a schema of its own, and replays them.
+pub(super) async fn replay(log: &PgConnectOptions, events: i64) -> Passed {
+    let database = log.clone().options([("search_path", "stock")]);
+    let pool = PgPoolOptions::new().max_connections(10).connect_with(database).await.expect("a pool");
+    sqlx::raw_sql("create schema stock").execute(&pool).await.expect("a schema");
     sqlx::raw_sql(SCHEMA).execute(&pool).await.expect("the stock schema");
     let copied = sqlx::query(
-        "insert into stock_events select aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
-         from events where position <= $1 order by position",
+        "insert into events select aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
+         from public.events where position <= $1 order by position",
     );
-    let copied = copied.bind(plan.stock_events).execute(&pool).await.expect("copied").rows_affected();
-    sqlx::raw_sql("vacuum analyze stock_events").execute(&pool).await.expect("tidied up");
-    sqlx::raw_sql("checkpoint").execute(&pool).await.expect("tidied up");
+    let copied = copied.bind(events).execute(&pool).await.expect("copied").rows_affected().cast_signed();
+    sqlx::raw_sql("analyze events; checkpoint").execute(&pool).await.expect("tidied up");
     let begun = Instant::now();
     let mut events = 0;
     events += of::<User>(&pool).await;
@@ -58,11 +54,9 @@ pub async fn replay(database: &PgConnectOptions, plan: Plan) -> Line {
     events += of::<Claim>(&pool).await;
     let took = begun.elapsed();
     // A stream of stock's that breaks off ends as if it were complete.
-    assert_eq!(events.unsigned_abs(), copied, "stock lost events");
+    assert_eq!(events, copied, "stock lost events");
     pool.close().await;
-    let line = Line { what: "stock cqrs-es, a view per aggregate".to_owned(), events, took };
-    eprintln!("{}: {:.0} events/s", line.what, line.per_second());
-    line
+    Passed { events, took }
 }
 
 type Views<A> = GenericQuery<PostgresViewRepository<Standing<A>, A>, Standing<A>, A>;
@@ -91,7 +85,7 @@ async fn of<A: Aggregate + Debug>(pool: &PgPool) -> i64 {
     let mut views = Views::<A>::new(Arc::new(PostgresViewRepository::new(&table, pool.clone())));
     views.use_error_handler(Box::new(|error| panic!("stock: {error}")));
     let count = Arc::<AtomicI64>::default();
-    let events = PostgresEventRepository::new(pool.clone()).with_tables("stock_events", "stock_snapshots");
+    let events = PostgresEventRepository::new(pool.clone());
     let replay = QueryReplay::new(events, Counted { views, count: count.clone() });
     replay.replay_all().await.expect("replayed");
     count.load(Ordering::Relaxed)

@@ -1,7 +1,5 @@
 //! The three servers, each on a port of its own on loopback.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -19,35 +17,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-pub const OPERATOR_KEY: &str = "operator-key-of-the-bench-0123456789abcdef";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Bare,
-    Tenure,
-    LookUp,
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "axum, JSON in and out, no store",
-            Self::Tenure => "Tenure",
-            Self::LookUp => "axum, one PostgreSQL look-up per check",
-        }
-    }
-}
+use crate::server::OPERATOR_KEY;
 
 /// A Tenure that serves.
-pub struct Tenure {
+pub(super) struct Tenure {
     pub address: String,
     service: Service,
     server: JoinHandle<std::io::Result<()>>,
-    _data_dir: tempfile::TempDir,
+    /// With the keys, for another process on the same database.
+    pub data_dir: tempfile::TempDir,
 }
 
 /// Starts a Tenure on the database and waits until its index answers.
-pub async fn tenure(database: &PgConnectOptions) -> Tenure {
+pub(super) async fn tenure(database: &PgConnectOptions) -> Tenure {
     let data_dir = tempfile::tempdir().expect("a directory");
     let flags = Flags { data_dir: Some(data_dir.path().to_owned()), ..Flags::default() };
     let mut settings = Settings::read(&flags, None).expect("settings");
@@ -62,46 +44,13 @@ pub async fn tenure(database: &PgConnectOptions) -> Tenure {
     let server = tokio::spawn(async move {
         serve(listener, routes, ServerOptions::default(), async move { stopping.cancelled().await }).await
     });
-    Tenure { address, service, server, _data_dir: data_dir }
+    Tenure { address, service, server, data_dir }
 }
 
 impl Tenure {
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.service.stop().await;
         self.server.await.expect("served").expect("to the end");
-    }
-}
-
-/// A Tenure in a process of its own, as `tenure serve` runs it.
-pub struct Process {
-    pub address: String,
-    child: Child,
-    _data_dir: tempfile::TempDir,
-}
-
-/// Starts one on the database; it has told where it serves once its index answers.
-pub fn process(database_url: &str) -> Process {
-    let data_dir = tempfile::tempdir().expect("a directory");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--database-url", database_url, "--data-dir"])
-        .arg(data_dir.path())
-        .env("TENURE_OPERATOR_KEY", OPERATOR_KEY)
-        .env("TENURE_LOG", "warn")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a process");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let told = lines.next().expect("a first line").expect("readable");
-    let address = told.rsplit("http://").next().expect("an address").to_owned();
-    // What else it says must not fill the pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    Process { address, child, _data_dir: data_dir }
-}
-
-impl Process {
-    pub fn stop(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
     }
 }
 
@@ -131,7 +80,7 @@ struct Decision {
 }
 
 /// Reads the question and says yes.
-pub async fn bare() -> String {
+pub(super) async fn bare() -> String {
     let answer = async |Json(question): Json<Question>| {
         let decision =
             question.subject.kind.len() + question.action.name.len() + question.resource.id.len() > 0;
@@ -141,7 +90,7 @@ pub async fn bare() -> String {
 }
 
 /// Asks PostgreSQL each time, with one statement that knows the two things a check rests on.
-pub async fn look_up(database: &PgConnectOptions) -> String {
+pub(super) async fn look_up(database: &PgConnectOptions) -> String {
     let pool = PgPoolOptions::new().max_connections(16).test_before_acquire(false);
     let pool = pool.connect_with(database.clone()).await.expect("a pool");
     let answer = async |State(pool): State<Arc<PgPool>>, Json(question): Json<Question>| {

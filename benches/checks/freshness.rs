@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::servers::{self, OPERATOR_KEY, Process, Tenure};
+use super::servers::Tenure;
+use crate::load::{Measured, histogram, micros};
+use crate::plan::Part;
+use crate::report::{Figure, TENURE};
+use crate::server::{OPERATOR_KEY, Server};
 
 const REMOVALS: usize = 100;
 
-pub async fn measure(database_url: &str, here: &Tenure) -> Vec<String> {
-    let there = servers::process(database_url);
+pub(super) async fn measure(database_url: &str, here: &Tenure) -> Vec<Figure> {
+    let there = Server::start(database_url, here.data_dir.path());
     let client = Client::new();
     let workspace = prepare(&client, here).await;
     let (mut plainly, mut with_position) = (Vec::new(), Vec::new());
@@ -32,15 +36,18 @@ pub async fn measure(database_url: &str, here: &Tenure) -> Vec<String> {
     }
     there.stop();
     vec![
-        line("a removal counts in another process after, ms (median, p99)", plainly),
-        line("with its position, the first answer is no, after ms (median, p99)", with_position),
+        figure("a removal counts in another process", &plainly),
+        figure("with its position, the first answer is no", &with_position),
     ]
 }
 
-fn line(what: &str, mut times: Vec<Duration>) -> String {
-    times.sort();
-    let ms = |at: usize| times[at.min(times.len() - 1)].as_secs_f64() * 1000.0;
-    format!("| {what} | {:.1}, {:.1} |", ms(times.len() / 2), ms(times.len() * 99 / 100))
+fn figure(case: &str, times: &[Duration]) -> Figure {
+    let mut latencies = histogram();
+    for took in times {
+        latencies.saturating_record(micros(*took));
+    }
+    let Measured { p50_ms, p99_ms, .. } = Measured::of(&latencies, Duration::from_secs(1));
+    Figure::new(Part::Checks.name(), case, TENURE).latency(p50_ms, p99_ms)
 }
 
 async fn prepare(client: &Client, here: &Tenure) -> String {
@@ -62,7 +69,7 @@ fn member(here: &Tenure, workspace: &str) -> String {
     format!("http://{}/v1/workspaces/{workspace}/members/carol", here.address)
 }
 
-async fn asks(client: &Client, there: &Process, workspace: &str, seen: Option<&str>) -> bool {
+async fn asks(client: &Client, there: &Server, workspace: &str, seen: Option<&str>) -> bool {
     let question = json!({
         "subject": {"type": "user", "id": "carol"},
         "action": {"name": "workspace:read"},

@@ -7,26 +7,26 @@
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::Plan;
+use super::Size;
 
 /// The workspace of that number.
-pub fn workspace(number: u64) -> String {
+pub(super) fn workspace(number: u64) -> String {
     format!("00000000-0000-7000-8000-{number:012x}")
 }
 
 /// The user of that number.
-pub fn user(number: u64) -> String {
+pub(super) fn user(number: u64) -> String {
     format!("user-{number:08}")
 }
 
 /// The workspace that user belongs to.
-pub fn home(number: u64, plan: &Plan) -> u64 {
-    number % plan.workspaces
+pub(super) fn home(number: u64, size: &Size) -> u64 {
+    number % size.workspaces
 }
 
-pub async fn fill(database: &PgConnectOptions, plan: &Plan) {
+pub(super) async fn fill(database: &PgConnectOptions, size: &Size) {
     let mut connection = database.connect().await.expect("a connection");
-    let (memberships, workspaces) = (plan.memberships, plan.workspaces);
+    let (memberships, workspaces) = (size.memberships, size.workspaces);
     let workspace =
         |number: &str| format!("('00000000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
     let user = |number: &str| format!("'user-' || lpad(({number})::text, 8, '0')");
