@@ -29,7 +29,10 @@ mod history;
 mod load;
 mod plan;
 mod postgres;
+mod reads;
 mod report;
+mod server;
+mod startup;
 
 use plan::{Part, Plan};
 use report::Report;
@@ -59,9 +62,9 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
         Part::Append => missing(part),
         Part::Commands => missing(part),
         Part::Checks => missing(part),
-        Part::Reads => missing(part),
+        Part::Reads => reads::run(plan, report).await,
         Part::Rebuild => missing(part),
-        Part::Startup => missing(part),
+        Part::Startup => startup::run(plan, report).await,
         Part::Past => missing(part),
         Part::Overload => missing(part),
         Part::Export => missing(part),

@@ -10,9 +10,7 @@ use tenure_aggregates::invitation::{DEFAULT_LIFETIME, InvitationEvent, Mailing};
 use tenure_aggregates::membership::{Entrance, MembershipEvent};
 use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::workspace::{Kind, Profile, Social, TEAM_SEATS, WorkspaceEvent};
-use tenure_aggregates::{
-    Claim, Invitation, Membership, MembershipId, Role, UserId, Workspace, WorkspaceId,
-};
+use tenure_aggregates::{Claim, Invitation, Membership, MembershipId, Role, UserId, Workspace, WorkspaceId};
 
 use super::record::{At, Person, Recorder};
 use super::{invitation, workspace};
@@ -66,7 +64,11 @@ impl Company {
         let seats = WorkspaceEvent::WorkspaceSeatsLimitChanged {
             seats_limit: Changed { from: TEAM_SEATS, to: seats },
         };
-        command.event(Workspace::TYPE, &At { workspace: id, id: &stream, sequence: 2, key: &this.key }, &seats);
+        command.event(
+            Workspace::TYPE,
+            &At { workspace: id, id: &stream, sequence: 2, key: &this.key },
+            &seats,
+        );
         this
     }
 

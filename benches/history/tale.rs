@@ -142,7 +142,9 @@ impl Tale<'_> {
         let Story { company, to_come, to_do, .. } = &mut self.large;
         let there = to_come.as_slice().first().filter(|user| **user < self.people.len() as u64).copied();
         // Of what happens, the coming of members is spread over all of it.
-        let turn = to_come.len() as u64 * 2 >= *to_do || company.members() < 2 || self.random.random_range(0..4) == 0;
+        let turn = to_come.len() as u64 * 2 >= *to_do
+            || company.members() < 2
+            || self.random.random_range(0..4) == 0;
         if let Some(user) = there.filter(|_| turn) {
             to_come.next();
             company.invite(&mut self.recorder, &self.people[user as usize], &address(user));
