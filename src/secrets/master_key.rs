@@ -171,7 +171,7 @@ impl MasterKeys {
         if keys.contains(&[0; LENGTH]) {
             return Err(MasterKeyError::AllZero(path.display().to_string()));
         }
-        let keys = keys.iter().copied().map(MasterKey).collect();
+        let keys = keys.iter().copied().map(MasterKey::of).collect();
         Ok(Self { keys, file: Some(path.to_owned()) })
     }
 
