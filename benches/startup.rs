@@ -98,7 +98,8 @@ async fn embedded_once(directory: &Path) -> f64 {
         .expect("a process");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let told = lines.by_ref().map(|line| line.expect("readable")).find(|line| line.contains("http://"));
-    let address = told.as_deref().and_then(|line| line.rsplit("http://").next()).expect("an address").to_owned();
+    let address =
+        told.as_deref().and_then(|line| line.rsplit("http://").next()).expect("an address").to_owned();
     std::thread::spawn(move || lines.for_each(drop));
     while !is_ready(&address).await {
         tokio::time::sleep(Duration::from_millis(2)).await;

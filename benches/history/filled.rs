@@ -12,11 +12,11 @@ const EVENTS: u64 = 10;
 
 pub struct Filled {
     postgres: Postgres,
-    pub sizes: Vec<Sized>,
+    pub sizes: Vec<OfSize>,
 }
 
 /// A database with so many memberships.
-pub struct Sized {
+pub struct OfSize {
     pub memberships: u64,
     pub history: History,
     url: String,
@@ -32,7 +32,7 @@ impl Filled {
             let database = postgres.database(&name).await;
             let keys = tempfile::tempdir().expect("a directory").keep();
             let history = fill(&database, &keys, Shape::of(*memberships, memberships * EVENTS)).await;
-            sizes.push(Sized { memberships: *memberships, history, url: postgres.url(&name), keys });
+            sizes.push(OfSize { memberships: *memberships, history, url: postgres.url(&name), keys });
         }
         Self { postgres, sizes }
     }
@@ -45,7 +45,7 @@ impl Filled {
     }
 }
 
-impl Sized {
+impl OfSize {
     /// A process that serves it.
     pub fn serve(&self) -> Server {
         Server::start(&self.url, &self.keys)

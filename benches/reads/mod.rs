@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use questions::{Case, Requests};
 
-use crate::history::filled::{Filled, Sized};
+use crate::history::filled::{Filled, OfSize};
 use crate::load::Measured;
 use crate::load::closed::Load;
 use crate::plan::{Part, Plan, order};
@@ -25,7 +25,7 @@ const CONNECTIONS: [usize; 2] = [1, 16];
 
 /// One size, served, and what it is asked.
 struct Side<'a> {
-    size: &'a Sized,
+    size: &'a OfSize,
     server: Server,
     requests: Requests,
 }
