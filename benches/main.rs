@@ -37,9 +37,11 @@ mod past;
 mod plan;
 mod postgres;
 mod prefill;
+mod reads;
 mod rebuild;
 mod report;
 mod server;
+mod startup;
 mod storage;
 
 use plan::{Part, Plan};
@@ -73,9 +75,9 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
         Part::Append => append::run(plan, report).await,
         Part::Commands => commands::run(plan, report).await,
         Part::Checks => checks::run(plan, report).await,
-        Part::Reads => missing(part),
+        Part::Reads => reads::run(plan, report).await,
         Part::Rebuild => rebuild::run(plan, report).await,
-        Part::Startup => missing(part),
+        Part::Startup => startup::run(plan, report).await,
         Part::Past => past::run(plan, report).await,
         Part::Overload => missing(part),
         Part::Export => export::run(plan, report).await,

@@ -5,6 +5,7 @@
 //! - here: how large it is, who is in it, and what is done in which order
 //! - [`tale`]: what happens, command by command; [`company`]: what happens in one workspace
 //! - [`record`]: a command's events as rows of the log; [`copy`]: rows on their way into PostgreSQL
+//! - [`filled`]: databases of each size that is planned
 //!
 //! Many workspaces are at it at once, so that each one's events lie scattered over the log as in a real one. The read
 //! models are then filled by the product's own rebuild. What commands keep beside the log and forget after two days
@@ -12,6 +13,7 @@
 
 mod company;
 mod copy;
+pub mod filled;
 mod record;
 mod tale;
 

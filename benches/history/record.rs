@@ -156,11 +156,6 @@ impl<'a> Recorder<'a> {
 }
 
 impl Command<'_, '_> {
-    /// Key of a workspace or an invitation that begins with this command.
-    pub fn new_key(&mut self, owner: Owner, email: Option<&Email>) -> DataKey {
-        self.recorder.new_key(owner, email)
-    }
-
     /// The hash that stands for a slug.
     pub fn slug_hash(&self, slug: &tenure_aggregates::values::Slug) -> String {
         self.recorder.vault.slug_hash(slug)

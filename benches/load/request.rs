@@ -26,6 +26,16 @@ impl Request {
         Self { text, answer: String::new() }
     }
 
+    /// One without a body.
+    pub fn get(path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut text = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        Self { text, answer: String::new() }
+    }
+
     #[must_use]
     pub fn answered(mut self, end: &str) -> Self {
         end.clone_into(&mut self.answer);

@@ -1,11 +1,14 @@
 //! Attempts that were refused. Not a read model: no event tells of them, for nothing happened.
 
+use std::collections::HashSet;
+
 use sqlx::PgPool;
 use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use crate::TenantTx;
-use crate::audit_log::{Filter, plan_for_what_is_asked};
+use crate::audit_log::Filter;
+use crate::keyset::end_of_time;
 
 /// Equal attempts within a minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +57,7 @@ macro_rules! matching {
     ($tail:literal, $tx:expr, $filter:expr, $key:expr, $limit:expr) => {{
         let workspace: Uuid = $tx.workspace().into();
         let ((action, family), (text, ids)) = ($filter.action(), $filter.named());
-        let key: Option<Key> = $key;
+        let key: Key = $key;
         sqlx::query_as!(
             Attempt,
             r#"select workspace_id, attempt_id, workspace_seq, position, first_at, last_at, count, action, actor_type,
@@ -70,9 +73,9 @@ macro_rules! matching {
                       or position(lower($13) in lower(coalesce(actor_id, ''))) > 0) "#
                 + $tail,
             workspace,
-            key.map(|key| key.0),
-            key.map(|key| key.1),
-            key.map(|key| key.2),
+            key.0,
+            key.1,
+            key.2,
             $filter.actor.as_deref(),
             $filter.actor_type.as_deref(),
             action,
@@ -95,13 +98,12 @@ pub async fn list(
     before: Option<Key>,
     limit: i64,
 ) -> Result<Vec<Attempt>, sqlx::Error> {
-    plan_for_what_is_asked(tx).await?;
     matching!(
-        "and ($2::bigint is null or (workspace_seq, first_at, attempt_id) < ($2, $3::timestamptz, $4::uuid))
+        "and (workspace_seq, first_at, attempt_id) < ($2, $3, $4)
          order by workspace_seq desc, first_at desc, attempt_id desc limit $15",
         tx,
         filter,
-        before,
+        before.unwrap_or_else(|| (i64::MAX, end_of_time(), Uuid::max())),
         limit
     )
     .fetch_all(tx.connection())
@@ -115,13 +117,12 @@ pub async fn since(
     after: Key,
     limit: i64,
 ) -> Result<Vec<Attempt>, sqlx::Error> {
-    plan_for_what_is_asked(tx).await?;
     matching!(
-        "and (workspace_seq, first_at, attempt_id) > ($2::bigint, $3::timestamptz, $4::uuid)
+        "and (workspace_seq, first_at, attempt_id) > ($2, $3, $4)
          order by workspace_seq, first_at, attempt_id limit $15",
         tx,
         filter,
-        Some(after),
+        after,
         limit
     )
     .fetch_all(tx.connection())
@@ -198,14 +199,64 @@ pub async fn write(projector: &PgPool, rows: &[Attempt]) -> Result<(), sqlx::Err
     Ok(())
 }
 
+/// How much is forgotten, or looked at, in one go.
+const SLICE: i64 = 5_000;
+
 /// Forgets those that began before `before`, and those of workspaces that are gone; returns how many.
 pub async fn forget(projector: &PgPool, before: Time) -> Result<u64, sqlx::Error> {
+    let mut forgotten = 0;
+    loop {
+        let old = forget_old(projector, before).await?;
+        forgotten += old;
+        if old < SLICE.unsigned_abs() {
+            break;
+        }
+    }
+    let mut after = Uuid::nil();
+    loop {
+        let workspaces = workspaces_after(projector, after).await?;
+        let Some(last) = workspaces.last() else { return Ok(forgotten) };
+        after = *last;
+        forgotten += forget_gone(projector, &workspaces).await?;
+    }
+}
+
+async fn forget_old(projector: &PgPool, before: Time) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
-        "delete from refused_attempts a
-         where first_at < $1 or not exists (select from workspaces w where w.workspace_id = a.workspace_id)",
-        before
+        "delete from refused_attempts where (workspace_id, attempt_id) in (
+             select workspace_id, attempt_id from refused_attempts where first_at < $1 order by first_at limit $2)",
+        before,
+        SLICE
     )
     .execute(projector)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// The workspaces there are attempts on, by id, after one of them: a probe for each, however many attempts there are.
+async fn workspaces_after(projector: &PgPool, after: Uuid) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"with recursive on_them (workspace_id) as (
+               (select workspace_id from refused_attempts where workspace_id > $1 order by workspace_id limit 1)
+               union all
+               select (select a.workspace_id from refused_attempts a where a.workspace_id > o.workspace_id
+                       order by a.workspace_id limit 1)
+               from on_them o where o.workspace_id is not null
+           )
+           select workspace_id as "workspace_id!" from on_them where workspace_id is not null limit $2"#,
+        after,
+        SLICE
+    )
+    .fetch_all(projector)
+    .await
+}
+
+async fn forget_gone(projector: &PgPool, workspaces: &[Uuid]) -> Result<u64, sqlx::Error> {
+    let there: HashSet<Uuid> = existing(projector, workspaces).await?.into_iter().collect();
+    let gone: Vec<Uuid> = workspaces.iter().filter(|id| !there.contains(id)).copied().collect();
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let done = sqlx::query!("delete from refused_attempts where workspace_id = any($1)", &gone);
+    Ok(done.execute(projector).await?.rows_affected())
 }

@@ -113,18 +113,48 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets the consumers of deleted workspaces; returns how many. The log has the last word, since a read model that
-/// waits for a fix may lack a workspace that lives.
+/// How many consumers are looked at in one go.
+const SLICE: i64 = 1_000;
+
+/// Forgets the consumers of deleted workspaces; returns how many.
 pub async fn forget_deleted(projector: &PgPool) -> Result<u64, sqlx::Error> {
+    let (mut forgotten, mut after) = (0, Uuid::nil());
+    loop {
+        let (more, last) = forget_deleted_after(projector, after).await?;
+        forgotten += more;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(forgotten),
+        }
+    }
+}
+
+/// The same for some of them, those of the workspaces after one; returns how many, and the last workspace it looked at,
+/// if there was any. The log has the last word, since a read model that waits for a fix may lack a workspace that lives.
+pub async fn forget_deleted_after(
+    projector: &PgPool,
+    after: Uuid,
+) -> Result<(u64, Option<Uuid>), sqlx::Error> {
+    let looked_at = sqlx::query_scalar!(
+        "select workspace_id from feed_consumers where workspace_id > $1 order by workspace_id limit $2",
+        after,
+        SLICE
+    )
+    .fetch_all(projector)
+    .await?;
+    // One by one, whatever the planner thinks of how many there are.
     let done = sqlx::query!(
-        "delete from feed_consumers c
-         where not exists (select from workspaces w where w.workspace_id = c.workspace_id)
-           and exists (select from events e where e.aggregate_type = 'Workspace'
-                           and e.aggregate_id = c.workspace_id::text and e.event_type = 'WorkspaceDeleted')"
+        "delete from feed_consumers where workspace_id in (
+             select l.workspace_id from unnest($1::uuid[]) l (workspace_id)
+             cross join lateral (
+                 select from events e where e.aggregate_type = 'Workspace' and e.aggregate_id = l.workspace_id::text
+                   and e.event_type = 'WorkspaceDeleted' limit 1) e
+             where not exists (select from workspaces w where w.workspace_id = l.workspace_id))",
+        &looked_at
     )
     .execute(projector)
     .await?;
-    Ok(done.rows_affected())
+    Ok((done.rows_affected(), looked_at.last().copied()))
 }
 
 /// How many events each consumer of the whole log has before it.

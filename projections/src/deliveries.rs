@@ -5,6 +5,7 @@ use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use crate::TenantTx;
+use crate::keyset::from_newest;
 
 /// A delivery and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,13 +89,13 @@ pub async fn list(
     before: Option<(Time, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Delivery>, sqlx::Error> {
-    let (created_at, delivery) = before.unzip();
+    let (created_at, delivery) = from_newest(before);
     let family = filter.kind.and_then(|kind| kind.strip_suffix('*'));
     let kind = filter.kind.filter(|_| family.is_none());
     deliveries!(
         "and ($3::text is null or status = $3) and ($4::text is null or kind = $4)
          and ($5::text is null or starts_with(kind, $5))
-         and ($6::timestamptz is null or (created_at, delivery_id) < ($6, $7::uuid))
+         and (created_at, delivery_id) < ($6, $7)
          order by created_at desc, delivery_id desc limit $8",
         tx,
         endpoint,

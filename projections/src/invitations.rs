@@ -6,6 +6,7 @@ use tenure_aggregates::{InvitationId, Time};
 use uuid::Uuid;
 
 use crate::TenantTx;
+use crate::keyset::from_newest;
 pub use fold::Invitations;
 
 /// An invitation as it stands at an instant.
@@ -36,12 +37,11 @@ macro_rules! invitations {
         let workspace: Uuid = $tx.workspace().into();
         sqlx::query_as!(
             Invitation,
-            r#"select * from (
-                   select workspace_id, invitation_id, email, role, invited_by, accepted_by, expires_at, generation,
-                          notify, sequence, created_at, updated_at,
-                          case when status = 'pending' and expires_at <= $2 then 'expired'
-                               else status end as "status!"
-                   from invitations where workspace_id = $1) i "# + $tail,
+            r#"select workspace_id, invitation_id, email, role, invited_by, accepted_by, expires_at, generation, notify,
+                      sequence, created_at, updated_at,
+                      case when status = 'pending' and expires_at <= $2 then 'expired' else status end as "status!"
+               from invitations where workspace_id = $1 "#
+                + $tail,
             workspace,
             $now
             $(, $arg)*
@@ -55,7 +55,7 @@ pub async fn find(
     now: Time,
 ) -> Result<Option<Invitation>, sqlx::Error> {
     let invitation: Uuid = invitation.into();
-    invitations!("where invitation_id = $3", tx, now, invitation).fetch_optional(tx.connection()).await
+    invitations!("and invitation_id = $3", tx, now, invitation).fetch_optional(tx.connection()).await
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,11 +74,28 @@ pub async fn list(
     limit: i64,
     now: Time,
 ) -> Result<Vec<Invitation>, sqlx::Error> {
-    let (created_at, id) = after.unzip();
+    let (created_at, id) = from_newest(after);
+    if let Some(status @ ("pending" | "expired")) = filter.status {
+        // There are few of them, with an index of their own.
+        return invitations!(
+            "and status = 'pending' and (expires_at <= $2) = ($3::text = 'expired')
+             and ($4::uuid[] is null or invitation_id = any($4)) and (created_at, invitation_id) < ($5, $6)
+             order by created_at desc, invitation_id desc limit $7",
+            tx,
+            now,
+            status,
+            filter.among,
+            created_at,
+            id,
+            limit
+        )
+        .fetch_all(tx.connection())
+        .await;
+    }
     invitations!(
-        r#"where ($3::text is null or "status!" = $3) and ($4::uuid[] is null or invitation_id = any($4))
-             and ($5::timestamptz is null or (created_at, invitation_id) < ($5, $6::uuid))
-           order by created_at desc, invitation_id desc limit $7"#,
+        "and ($3::text is null or status = $3) and ($4::uuid[] is null or invitation_id = any($4))
+         and (created_at, invitation_id) < ($5, $6)
+         order by created_at desc, invitation_id desc limit $7",
         tx,
         now,
         filter.status,

@@ -26,6 +26,7 @@ pub mod deliveries;
 pub mod history;
 pub mod invitation_mail;
 pub mod invitations;
+mod keyset;
 pub mod leaf;
 pub mod members;
 pub mod permissions;

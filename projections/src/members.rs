@@ -9,6 +9,7 @@ use tenure_aggregates::{Catalogue, Rights, Role, Time, WorkspaceId};
 use uuid::Uuid;
 
 use crate::TenantTx;
+use crate::keyset::from_oldest;
 pub use fold::Members;
 pub(crate) use fold::effective_role;
 
@@ -74,13 +75,13 @@ pub async fn list(
     limit: i64,
     now: Time,
 ) -> Result<Vec<Member>, sqlx::Error> {
-    let (joined_at, user_id) = after.unzip();
+    let (joined_at, user_id) = from_oldest(after);
     members!(
         r#"where ($3::text is null or role = $3) and ($4::text is null or "status!" = $4)
              and ($5::text is null or position(lower($5) in lower(user_id)) > 0
                   or position(lower($5) in lower(coalesce(email, ''))) > 0
                   or position(lower($5) in lower(coalesce(name, ''))) > 0)
-             and ($6::timestamptz is null or (joined_at, user_id) > ($6, $7::text))
+             and (joined_at, user_id) > ($6, $7)
            order by joined_at, user_id limit $8"#,
         tx,
         now,
@@ -103,10 +104,10 @@ pub async fn active_holders(
     limit: i64,
     now: Time,
 ) -> Result<Vec<Member>, sqlx::Error> {
-    let (joined_at, user_id) = after.unzip();
+    let (joined_at, user_id) = from_oldest(after);
     members!(
         r#"where role = any($3) and "status!" = 'active'
-             and ($4::timestamptz is null or (joined_at, user_id) > ($4, $5::text))
+             and (joined_at, user_id) > ($4, $5)
            order by joined_at, user_id limit $6"#,
         tx,
         now,

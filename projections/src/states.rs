@@ -13,6 +13,7 @@ use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use crate::TenantTx;
+use crate::keyset::{from_newest, from_oldest};
 pub use fold::States;
 
 /// What a state is of.
@@ -117,7 +118,7 @@ pub async fn members(
     limit: i64,
 ) -> Result<Vec<MemberVersion>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
-    let (joined_at, user_id) = after.unzip();
+    let (joined_at, user_id) = from_oldest(after);
     let rows = sqlx::query!(
         r#"select b.id, s.from_position, s.since_position, s.sequence, s.recorded_at,
                   s.state::text as "state!", p.state::text as "profile?"
@@ -133,7 +134,7 @@ pub async fn members(
            where b.workspace_id = $1 and b.kind = 'Membership' and b.from_position = b.since_position
              and b.from_position <= $2 and s.since_position = b.since_position and not s.gone
              and b.sorted_by <= $6
-             and (b.sorted_by, b.id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
+             and (b.sorted_by, b.id) > ($3, $4)
            order by b.sorted_by, b.id limit $5"#,
         workspace,
         position,
@@ -168,7 +169,8 @@ pub async fn invitations(
     limit: i64,
 ) -> Result<Vec<Version>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
-    let (created_at, id) = after.map(|(at, id)| (at, id.to_string())).unzip();
+    let (created_at, id) = from_newest(after);
+    let id = id.to_string();
     sqlx::query_as!(
         Version,
         r#"select b.id, s.from_position, s.since_position, s.sequence, s.recorded_at, s.gone,
@@ -181,7 +183,7 @@ pub async fn invitations(
            where b.workspace_id = $1 and b.kind = 'Invitation' and b.from_position = b.since_position
              and b.from_position <= $2
              and b.sorted_by <= $6
-             and (b.sorted_by, b.id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
+             and (b.sorted_by, b.id) < ($3, $4)
            order by b.sorted_by desc, b.id desc limit $5"#,
         workspace,
         position,
@@ -205,11 +207,11 @@ pub async fn workspaces_joined(
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_scalar!(
         "select member_of from joined_workspaces
-         where workspace_id = $1 and since_position <= $2 and ($3::uuid is null or member_of > $3)
+         where workspace_id = $1 and since_position <= $2 and member_of > $3
          order by member_of limit $4",
         workspace,
         position,
-        after,
+        after.unwrap_or_default(),
         limit
     )
     .fetch_all(tx.connection())

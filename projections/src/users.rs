@@ -68,9 +68,9 @@ pub async fn workspace_ids_of(
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_scalar!(
         "select member_of from user_workspaces
-         where workspace_id = $1 and ($2::uuid is null or member_of > $2) order by member_of limit $3",
+         where workspace_id = $1 and member_of > $2 order by member_of limit $3",
         workspace,
-        after,
+        after.unwrap_or_default(),
         limit
     )
     .fetch_all(tx.connection())

@@ -64,6 +64,17 @@ impl Workspace {
     }
 }
 
+/// Whether there is such a workspace.
+pub async fn is_there(tx: &mut TenantTx) -> Result<bool, sqlx::Error> {
+    let workspace: Uuid = tx.workspace().into();
+    sqlx::query_scalar!(
+        r#"select exists (select from workspaces where workspace_id = $1) as "there!""#,
+        workspace
+    )
+    .fetch_one(tx.connection())
+    .await
+}
+
 pub async fn find(tx: &mut TenantTx) -> Result<Option<Workspace>, sqlx::Error> {
     let workspace: Uuid = tx.workspace().into();
     sqlx::query_as!(

@@ -7,10 +7,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use tenure_aggregates::{Time, UserId, WorkspaceId};
-use tenure_projections::consumers::forget_deleted;
+use tenure_projections::consumers::forget_deleted_after;
 use tenure_projections::members::expired;
 use tenure_projections::users::stuck_in_erasure;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::erasure::withdraw;
 use super::members::RecordExpiry;
@@ -46,17 +47,19 @@ impl Upkeep {
     pub async fn run(self, stop: CancellationToken) {
         let mut due = tokio::time::interval(EVERY);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Up to where consumers were looked at: some in every round, so that none takes long.
+        let mut looked_at = Uuid::nil();
         loop {
             tokio::select! {
                 _ = due.tick() => {}
                 () = stop.cancelled() => break,
             }
-            self.round().await;
+            self.round(&mut looked_at).await;
         }
         self.write_uses().await;
     }
 
-    async fn round(&self) {
+    async fn round(&self, looked_at: &mut Uuid) {
         let Self { store, projector, .. } = self;
         if let Err(error) = record_expiries(store, projector, None).await {
             tracing::warn!(?error, "expiries could not be recorded; trying again later");
@@ -67,8 +70,11 @@ impl Upkeep {
         if let Err(error) = idempotency::forget(&store.pool, clock::now() - KEYS_KEPT).await {
             tracing::warn!(%error, "old idempotency keys could not be forgotten; trying again later");
         }
-        if let Err(error) = forget_deleted(projector).await {
-            tracing::warn!(%error, "consumers of deleted workspaces could not be forgotten; trying again later");
+        match forget_deleted_after(projector, *looked_at).await {
+            Ok((_, last)) => *looked_at = last.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "consumers of deleted workspaces could not be forgotten; trying again later");
+            }
         }
         if let Err(error) = queue::forget_before(projector, clock::now() - DELIVERIES_KEPT).await {
             tracing::warn!(%error, "old deliveries could not be forgotten; trying again later");

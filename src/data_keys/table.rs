@@ -33,20 +33,34 @@ pub(super) async fn find(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Row>, StoreE
 
 /// The newest key of an owner that was not destroyed.
 pub(super) async fn live(pool: &PgPool, owner: Owner) -> Result<Option<Row>, StoreError> {
-    let invitation = match owner {
-        Owner::Workspace(_) => None,
-        Owner::Invitation(_, InvitationId(id)) => Some(id),
+    let workspace = owner.workspace().0;
+    // Two statements, so that each is a probe: what may or may not be null is not looked up in an index.
+    let row = match owner {
+        Owner::Workspace(_) => {
+            sqlx::query_as!(
+                Row,
+                "select key_id, wrapped, wrapped_by from data_keys
+                 where workspace_id = $1 and invitation_id is null and wrapped is not null
+                 order by key_id desc limit 1",
+                workspace
+            )
+            .fetch_optional(pool)
+            .await?
+        }
+        Owner::Invitation(_, InvitationId(invitation)) => {
+            sqlx::query_as!(
+                Row,
+                "select key_id, wrapped, wrapped_by from data_keys
+                 where workspace_id = $1 and invitation_id = $2 and wrapped is not null
+                 order by key_id desc limit 1",
+                workspace,
+                invitation
+            )
+            .fetch_optional(pool)
+            .await?
+        }
     };
-    Ok(sqlx::query_as!(
-        Row,
-        "select key_id, wrapped, wrapped_by from data_keys
-         where workspace_id = $1 and invitation_id is not distinct from $2 and wrapped is not null
-         order by key_id desc limit 1",
-        owner.workspace().0,
-        invitation
-    )
-    .fetch_optional(pool)
-    .await?)
+    Ok(row)
 }
 
 pub(super) async fn invitations_to(

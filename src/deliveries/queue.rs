@@ -292,7 +292,7 @@ pub async fn forget_before(projector: &PgPool, before: Time) -> Result<u64, sqlx
     let done = sqlx::query!(
         "delete from deliveries d using (
              select workspace_id, delivery_id from deliveries
-             where created_at < $1 and finished_at < $1 limit 5000
+             where finished_at < $1 order by finished_at limit 5000
          ) old
          where d.workspace_id = old.workspace_id and d.delivery_id = old.delivery_id",
         before

@@ -71,7 +71,7 @@ impl Look {
         match &self.caller.0.actor {
             Some(Actor::Service | Actor::System) => {
                 self.app.reads.refuse_parked(&mut tx).await?;
-                if workspaces::find(&mut tx).await.map_err(StoreError::from)?.is_none() {
+                if !workspaces::is_there(&mut tx).await.map_err(StoreError::from)? {
                     return Err(Failure::from(workspace::Refusal::NotFound).into());
                 }
             }

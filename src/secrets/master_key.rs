@@ -40,32 +40,37 @@ pub enum MasterKeyError {
 
 /// What wraps the keys in the database. Losing it loses everything they seal; leaking it alone opens nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub struct MasterKey([u8; LENGTH]);
+pub struct MasterKey {
+    key: [u8; LENGTH],
+    /// Derived once: every data key that is opened asks for both.
+    id: [u8; 8],
+    wrapping: [u8; 32],
+}
 
 impl MasterKey {
     pub fn of(key: [u8; LENGTH]) -> Self {
-        Self(key)
+        let mut id = [0; 8];
+        id.copy_from_slice(&expand(&key, "tenure master key id v1")[..8]);
+        Self { key, id, wrapping: expand(&key, "tenure key wrapping v1") }
     }
 
     /// A new one.
     pub fn random() -> Self {
-        Self(random_bytes())
+        Self::of(random_bytes())
     }
 
     /// What tells it from others; it says nothing of the key.
     pub fn id(&self) -> [u8; 8] {
-        let mut id = [0; 8];
-        id.copy_from_slice(&expand(&self.0, "tenure master key id v1")[..8]);
-        id
+        self.id
     }
 
     pub(crate) fn wrapping_key(&self) -> [u8; 32] {
-        expand(&self.0, "tenure key wrapping v1")
+        self.wrapping
     }
 
     /// The key as the root of all others, which it was before there was a root key.
     pub(crate) fn as_root(&self) -> [u8; 32] {
-        self.0
+        self.key
     }
 
     fn parse(name: &'static str, text: &str) -> Result<Self, MasterKeyError> {
@@ -74,7 +79,7 @@ impl MasterKey {
         let key: Option<[u8; LENGTH]> = bytes.and_then(|bytes| bytes.try_into().ok());
         match key {
             Some(key) if key == [0; LENGTH] => Err(MasterKeyError::AllZero(format!("in {name}"))),
-            Some(key) => Ok(Self(key)),
+            Some(key) => Ok(Self::of(key)),
             None => Err(MasterKeyError::Unreadable(name)),
         }
     }
@@ -135,7 +140,7 @@ impl MasterKeys {
     }
 
     fn write(path: &Path, keys: &[MasterKey]) -> Result<Self, MasterKeyError> {
-        let content: Vec<u8> = keys.iter().flat_map(|key| key.0).collect();
+        let content: Vec<u8> = keys.iter().flat_map(|key| key.key).collect();
         secret_file::replace(path, &content)?;
         Self::read(path)
     }
@@ -166,7 +171,7 @@ impl MasterKeys {
         if keys.contains(&[0; LENGTH]) {
             return Err(MasterKeyError::AllZero(path.display().to_string()));
         }
-        let keys = keys.iter().copied().map(MasterKey).collect();
+        let keys = keys.iter().copied().map(MasterKey::of).collect();
         Ok(Self { keys, file: Some(path.to_owned()) })
     }
 
