@@ -5,7 +5,7 @@
 //! holes itself, and finds recipients in them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, watch};
@@ -21,6 +21,8 @@ use crate::store::StoreError;
 const BATCH: i64 = 2_000;
 /// The wait after an error.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The shortest time from one turn to the next: what comes meanwhile is gone through together.
+const PACE: Duration = Duration::from_millis(50);
 /// The wait while another process is at it.
 const FOLLOW: Duration = Duration::from_millis(200);
 
@@ -61,6 +63,7 @@ impl FanOut {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.applied.mark_unchanged();
+            let begun = Instant::now();
             let wait = match self.turn().await {
                 Ok(Turn::Full) => continue,
                 Ok(Turn::Done) => None,
@@ -72,7 +75,7 @@ impl FanOut {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = rest(&mut self.applied, wait) => {}
+                () = rest(&mut self.applied, wait, begun) => {}
             }
         }
     }
@@ -102,8 +105,9 @@ impl FanOut {
     }
 }
 
-/// Until the read models go on, or the time is up.
-async fn rest(applied: &mut watch::Receiver<i64>, wait: Option<Duration>) {
+/// Until the read models go on, or the time is up; at any rate no turn follows at once on another.
+async fn rest(applied: &mut watch::Receiver<i64>, wait: Option<Duration>, begun: Instant) {
+    tokio::time::sleep(PACE.saturating_sub(begun.elapsed())).await;
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None if applied.changed().await.is_err() => std::future::pending().await,

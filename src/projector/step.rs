@@ -26,15 +26,17 @@ pub(super) enum Care {
     AroundPoison,
 }
 
+/// The next stretch; `head` is the head of the log, as it stood before.
 pub(super) async fn step(
     conn: &mut PgConnection,
     vault: &Vault,
     lanes: &mut [Lane],
+    head: i64,
     care: Care,
     now: Time,
 ) -> Result<Step, Error> {
     let from = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-    let stretch = reader::read(&mut *conn, vault, from).await?;
+    let stretch = reader::read(&mut *conn, vault, from, head).await?;
     apply(conn, lanes, &stretch, care, now).await
 }
 

@@ -39,7 +39,9 @@ struct Row<'a> {
 
 fn append(tree: &mut Frontier, recorded: &Recorded) -> Result<Vec<u8>, sqlx::Error> {
     let follows = u64::try_from(recorded.workspace_seq).is_ok_and(|seq| seq == tree.size() + 1);
-    let completed = if follows { tree.push(recorded.leaf) } else { None };
+    let leaf =
+        recorded.leaf.ok_or_else(|| sqlx::Error::Decode("an event was read without its leaf".into()))?;
+    let completed = if follows { tree.push(leaf) } else { None };
     let completed = completed.ok_or_else(|| {
         let Recorded { workspace_id, workspace_seq, .. } = recorded;
         let reason =
