@@ -196,10 +196,10 @@ impl Opened {
         if self.ip.is_some() || self.user_agent.is_some() {
             (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
         }
-        match self.payload {
-            Some(payload) => recorded.opened(&aggregate_type, payload),
-            None => Ok(recorded),
+        if let Some(payload) = self.payload {
+            recorded.open(&aggregate_type, payload)?;
         }
+        Ok(recorded)
     }
 
     /// In the current shape. What is of a version this program does not know stays as it is; decoding refuses it.
@@ -236,8 +236,8 @@ impl Recorded {
         self.stored.as_deref().unwrap_or(&self.event)
     }
 
-    /// With what was sealed in it opened: the payload in its current shape.
-    pub fn opened(mut self, aggregate_type: &str, payload: Value) -> Result<Self, Undecodable> {
+    /// Opens what is sealed in it: the payload, opened and in its current shape, takes the event's place.
+    pub fn open(&mut self, aggregate_type: &str, payload: Value) -> Result<(), Undecodable> {
         // Not why: a reason may quote what was opened, and is shown and logged.
         let opened = Event::from_json(aggregate_type, payload).map_err(|_| Undecodable {
             position: self.position,
@@ -245,7 +245,7 @@ impl Recorded {
             reason: "what is sealed in it does not fit its field".to_owned(),
         })?;
         self.stored = Some(Box::new(std::mem::replace(&mut self.event, opened)));
-        Ok(self)
+        Ok(())
     }
 }
 

@@ -1,8 +1,11 @@
 //! Many events of the log at once, decoded with what is sealed in them opened: what read models are made of.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use tenure_aggregates::upcast;
 use tenure_projections::{Logged, Recorded, Undecodable, leaf};
+use uuid::Uuid;
 
 use super::Vault;
 use super::open::{Keys, open_fields};
@@ -17,13 +20,10 @@ pub(crate) enum Leaves {
     Left,
 }
 
-/// An event as it is stored, and what of it is still to be opened.
-struct Closed {
-    recorded: Result<Recorded, Undecodable>,
-    sealed: Option<Sealed>,
-}
-
+/// What of an event is still to be opened.
 struct Sealed {
+    /// Which of the decoded ones it is.
+    at: usize,
     logged: Logged,
     payload: Value,
     fields: Vec<String>,
@@ -31,40 +31,57 @@ struct Sealed {
 
 impl Vault {
     /// As [`Self::open_events`] and then [`tenure_projections::Opened::decode`] say, but for the origin: from where
-    /// requests came stays sealed here.
+    /// requests came stays sealed here. Both lists are in the order of the log.
     pub(crate) async fn decode_events(
         &self,
         rows: Vec<Logged>,
         leaves: Leaves,
-    ) -> Result<Vec<Result<Recorded, Undecodable>>, StoreError> {
-        let mut ids = Vec::new();
-        let look = |row| {
-            let mut closed = look_at(row, leaves);
-            if let Some(sealed) = &mut closed.sealed {
-                keys_of(&mut sealed.payload, &sealed.fields, &mut ids);
+    ) -> Result<(Vec<Recorded>, Vec<Undecodable>), StoreError> {
+        let (mut events, mut undecodable) = (Vec::with_capacity(rows.len()), Vec::new());
+        let (mut sealed, mut ids) = (Vec::new(), Vec::new());
+        for logged in rows {
+            let leaf = (leaves == Leaves::Hashed).then(|| leaf::hash(&logged));
+            match logged.decode_with(leaf) {
+                Ok(recorded) => {
+                    let fields = recorded.metadata.sealed.as_deref().map(fields);
+                    events.push(recorded);
+                    sealed.extend(
+                        fields.and_then(|fields| look_at(events.len() - 1, logged, fields, &mut ids)),
+                    );
+                }
+                Err(error) => undecodable.push(error),
             }
-            closed
-        };
-        let closed: Vec<Closed> = rows.into_iter().map(look).collect();
+        }
         let keys = self.keys_of(ids).await?;
-        Ok(closed.into_iter().map(|event| event.open(&keys)).collect())
+        let mut strange = HashSet::new();
+        for sealed in sealed {
+            let at = sealed.at;
+            if let Err(error) = sealed.open(&keys, &mut events[at]) {
+                strange.insert(error.position);
+                undecodable.push(error);
+            }
+        }
+        if !strange.is_empty() {
+            events.retain(|event| !strange.contains(&event.position));
+            undecodable.sort_unstable_by_key(|error| error.position);
+        }
+        Ok((events, undecodable))
     }
 }
 
-fn look_at(logged: Logged, leaves: Leaves) -> Closed {
-    let leaf = (leaves == Leaves::Hashed).then(|| leaf::hash(&logged));
-    let recorded = logged.decode_with(leaf);
-    let fields = recorded.as_ref().ok().and_then(|recorded| recorded.metadata.sealed.as_deref());
-    let fields: Vec<String> =
-        fields.into_iter().flat_map(|fields| fields.split(',')).map(str::to_owned).collect();
-    let payload = (!fields.is_empty()).then(|| serde_json::from_str(&logged.payload).ok()).flatten();
-    Closed { recorded, sealed: payload.map(|payload| Sealed { logged, payload, fields }) }
+fn fields(sealed: &str) -> Vec<String> {
+    sealed.split(',').map(str::to_owned).collect()
 }
 
-impl Closed {
-    fn open(self, keys: &Keys) -> Result<Recorded, Undecodable> {
-        let recorded = self.recorded?;
-        let Some(Sealed { logged, mut payload, fields }) = self.sealed else { return Ok(recorded) };
+fn look_at(at: usize, logged: Logged, fields: Vec<String>, ids: &mut Vec<Uuid>) -> Option<Sealed> {
+    let mut payload = serde_json::from_str(&logged.payload).ok()?;
+    keys_of(&mut payload, &fields, ids);
+    Some(Sealed { at, logged, payload, fields })
+}
+
+impl Sealed {
+    fn open(self, keys: &Keys, recorded: &mut Recorded) -> Result<(), Undecodable> {
+        let Self { logged, mut payload, fields, .. } = self;
         let (position, workspace_id) = (recorded.position, recorded.workspace_id);
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
         let place = Place {
@@ -77,6 +94,6 @@ impl Closed {
         open_fields(keys, place, &mut payload, &fields).map_err(undecodable)?;
         let payload = upcast::upcast(&logged.event_type, &logged.event_version, payload)
             .map_err(|unknown| undecodable(unknown.to_string()))?;
-        recorded.opened(&logged.aggregate_type, payload)
+        recorded.open(&logged.aggregate_type, payload)
     }
 }

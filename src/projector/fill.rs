@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Clock;
-use super::building::run;
+use super::building::{is_protected, run};
 use super::error::{Error, poison};
 use super::reader::{self, BATCH, Stretch};
 use super::rebuild::{Progress, lock_building};
@@ -44,7 +44,9 @@ pub(super) async fn fill(
         let (stretches, mine) = mpsc::channel(AHEAD);
         lanes.push(stretches);
         let told = told.clone();
-        tasks.spawn(follow(conn, clock, projection, mine, move |progress| told.send((at, progress)).is_ok()));
+        let care = if is_protected(&mut conn, projection).await? { Care::Whole } else { Care::Filling };
+        let lane = Following { conn, clock, projection, care };
+        tasks.spawn(lane.run(mine, move |progress| told.send((at, progress)).is_ok()));
     }
     drop(told);
     let from = reached.iter().copied().min().unwrap_or_default();
@@ -109,36 +111,39 @@ async fn read(
     Ok(())
 }
 
-async fn follow(
-    mut conn: PgConnection,
+/// One read model on its way.
+struct Following {
+    conn: PgConnection,
     clock: Clock,
     projection: &'static Registered,
-    mut stretches: mpsc::Receiver<Arc<Stretch>>,
-    tell: impl Fn(Progress) -> bool,
-) -> Result<(), Error> {
-    while let Some(stretch) = stretches.recv().await {
-        let done = match one(&mut conn, clock, projection, &stretch, Care::Whole).await {
-            Err(Error::Database(error)) if poison(&error) => {
-                one(&mut conn, clock, projection, &stretch, Care::AroundPoison).await?
-            }
-            done => done?,
-        };
-        tell(done);
-    }
-    Ok(())
+    /// How stretches are applied as long as nothing is wrong with them.
+    care: Care,
 }
 
-async fn one(
-    conn: &mut PgConnection,
-    clock: Clock,
-    projection: &'static Registered,
-    stretch: &Stretch,
-    care: Care,
-) -> Result<Progress, Error> {
-    let mut tx = conn.begin().await?;
-    let (mut lanes, _) = lock_building(&mut tx, &[projection]).await?;
-    apply(&mut tx, &mut lanes, stretch, care, clock()).await?;
-    tx.commit().await?;
-    let position = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-    Ok(Progress { position, head: stretch.head })
+impl Following {
+    async fn run(
+        mut self,
+        mut stretches: mpsc::Receiver<Arc<Stretch>>,
+        tell: impl Fn(Progress) -> bool,
+    ) -> Result<(), Error> {
+        while let Some(stretch) = stretches.recv().await {
+            let done = match self.one(&stretch, self.care).await {
+                Err(Error::Database(error)) if poison(&error) => {
+                    self.one(&stretch, Care::AroundPoison).await?
+                }
+                done => done?,
+            };
+            tell(done);
+        }
+        Ok(())
+    }
+
+    async fn one(&mut self, stretch: &Stretch, care: Care) -> Result<Progress, Error> {
+        let mut tx = self.conn.begin().await?;
+        let (mut lanes, _) = lock_building(&mut tx, &[self.projection]).await?;
+        apply(&mut tx, &mut lanes, stretch, care, (self.clock)()).await?;
+        tx.commit().await?;
+        let position = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
+        Ok(Progress { position, head: stretch.head })
+    }
 }

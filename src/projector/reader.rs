@@ -88,15 +88,9 @@ impl Fetched {
     }
 
     pub(super) async fn decode(self, vault: &Vault, leaves: Leaves) -> Result<Stretch, Error> {
-        let mut stretch = Stretch::after(self.after);
-        (stretch.head, stretch.hole) = (self.head, self.hole);
-        stretch.events.reserve_exact(self.rows.len());
-        let end = self.end();
-        for decoded in vault.decode_events(self.rows, leaves).await? {
-            stretch.take(decoded);
-        }
-        stretch.end = end;
-        Ok(stretch)
+        let (end, head, hole) = (self.end(), self.head, self.hole);
+        let (events, undecodable) = vault.decode_events(self.rows, leaves).await?;
+        Ok(Stretch { events, undecodable, end, head, hole })
     }
 }
 

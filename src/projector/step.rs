@@ -22,6 +22,8 @@ pub(super) struct Step {
 /// How a stretch is applied: at once, or, after that failed, piece by piece around the poison in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
+    /// At once, into tables that are being built and not guarded yet.
+    Filling,
     Whole,
     AroundPoison,
 }
@@ -52,6 +54,7 @@ pub(super) async fn apply(
     for lane in &mut *lanes {
         lane.park_undecodable(&mut *conn, &stretch.undecodable, now).await?;
         match care {
+            Care::Filling => lane.projection.fill(&mut *conn, &lane.due(&stretch.events)).await?,
             Care::Whole => lane.projection.apply(&mut *conn, &lane.due(&stretch.events)).await?,
             Care::AroundPoison => lane.apply_around_poison(&mut *conn, &stretch.events, now).await?,
         }

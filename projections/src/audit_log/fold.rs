@@ -19,16 +19,22 @@ impl Projection for AuditLog {
     const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["audit_log"];
 
+    const KEYS_LAST: bool = true;
+
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        let mut entries = Vec::with_capacity(batch.len());
-        for recorded in batch {
-            if !matches!(recorded.event, Event::Claim(_)) {
-                entries.push(describe(recorded, recorded.stored())?);
-            }
-        }
-        insert(conn, &entries.iter().collect::<Vec<_>>()).await?;
+        insert(conn, &entries(batch)?.iter().collect::<Vec<_>>()).await?;
         forget_attempts(conn, batch).await
     }
+
+    async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        super::copied::copy(conn, &entries(batch)?).await?;
+        forget_attempts(conn, batch).await
+    }
+}
+
+fn entries(batch: &[Recorded]) -> Result<Vec<Described<'_>>, sqlx::Error> {
+    let told = batch.iter().filter(|recorded| !matches!(recorded.event, Event::Claim(_)));
+    told.map(|recorded| describe(recorded, recorded.stored())).collect()
 }
 
 /// What an event says as an entry of the audit log.
