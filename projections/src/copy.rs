@@ -1,6 +1,5 @@
 //! Rows for `COPY … FROM STDIN (FORMAT binary)`: into tables that nobody reads yet, at a fraction of what inserts cost.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use tenure_aggregates::Time;
 use uuid::Uuid;
@@ -40,13 +39,11 @@ impl Rows {
     }
 
     pub(crate) fn maybe(&mut self, value: Option<&str>) -> &mut Self {
-        match value {
-            Some(value) => self.text(value),
-            None => {
-                self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
-                self
-            }
+        if let Some(value) = value {
+            return self.text(value);
         }
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+        self
     }
 
     pub(crate) fn uuid(&mut self, value: Uuid) -> &mut Self {
@@ -66,8 +63,8 @@ impl Rows {
     }
 
     /// `jsonb`, in the first version of its binary form.
-    pub(crate) fn jsonb(&mut self, value: &Value) -> &mut Self {
-        self.bytes(format!("\u{1}{value}").as_bytes())
+    pub(crate) fn jsonb(&mut self, text: &str) -> &mut Self {
+        self.bytes(format!("\u{1}{text}").as_bytes())
     }
 
     /// Into that table, `(and columns)`.

@@ -26,7 +26,7 @@ pub(super) async fn copy(conn: &mut PgConnection, entries: &[Described<'_>]) -> 
             .text(&entry.action)
             .text(entry.target_type)
             .text(&entry.target_id)
-            .jsonb(&entry.changes)
+            .jsonb(entry.changes.get())
             .maybe(entry.reason.as_deref())
             .maybe(metadata.command.as_deref())
             .text(recorded.event.aggregate_type())
