@@ -124,7 +124,7 @@ async fn rest(applied: &mut watch::Receiver<i64>, wait: Wait) {
         Wait::ForMore => {}
     }
     if applied.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

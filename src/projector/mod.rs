@@ -51,7 +51,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const WEARY: Duration = Duration::from_secs(5);
 /// From so many events in a turn on there is a crowd: the next turn is worth a [`CROWDED`] wait, in which more come
 /// together. What a turn costs by itself is shared by all of them.
-const CROWD: i64 = 64;
+const CROWD: i64 = 16;
 const CROWDED: Duration = Duration::from_millis(8);
 /// The longest breath after a turn of few events.
 const BREATH: Duration = Duration::from_millis(3);
