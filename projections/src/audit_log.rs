@@ -1,5 +1,6 @@
 //! The audit log: what was done in a workspace, to what, by whom, from where.
 
+mod copied;
 mod fold;
 
 use std::collections::BTreeSet;

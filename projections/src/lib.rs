@@ -22,6 +22,7 @@ pub mod api_keys;
 pub mod attempts;
 pub mod audit_log;
 pub mod consumers;
+mod copy;
 pub mod deliveries;
 pub mod history;
 pub mod invitation_mail;

@@ -25,6 +25,17 @@ pub trait Projection: Send + Sync {
         conn: &mut PgConnection,
         batch: &[Recorded],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Leads to the same rows, in tables that are being built: nothing reads them, and no policy guards them yet.
+    fn fill(
+        conn: &mut PgConnection,
+        batch: &[Recorded],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        Self::apply(conn, batch)
+    }
+
+    /// Whether [`Self::fill`] only adds rows and looks none up, so that their keys can be made when all are there.
+    const KEYS_LAST: bool = false;
 }
 
 type Applied<'a> = Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + 'a>>;
@@ -36,7 +47,10 @@ pub struct Registered {
     pub name: &'static str,
     pub version: i32,
     pub tables: &'static [&'static str],
+    /// See [`Projection::KEYS_LAST`].
+    pub keys_last: bool,
     apply: Apply,
+    fill: Apply,
 }
 
 impl Registered {
@@ -45,12 +59,19 @@ impl Registered {
             name: P::NAME,
             version: P::VERSION,
             tables: P::TABLES,
+            keys_last: P::KEYS_LAST,
             apply: |conn, batch| Box::pin(P::apply(conn, batch)),
+            fill: |conn, batch| Box::pin(P::fill(conn, batch)),
         }
     }
 
     pub async fn apply(&self, conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
         (self.apply)(conn, batch).await
+    }
+
+    /// See [`Projection::fill`].
+    pub async fn fill(&self, conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        (self.fill)(conn, batch).await
     }
 }
 

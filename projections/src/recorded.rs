@@ -49,8 +49,8 @@ pub struct Recorded {
     pub aggregate_id: String,
     pub recorded_at: Time,
     pub metadata: Metadata,
-    /// The leaf hash, of the row as it is stored.
-    pub leaf: Hash,
+    /// The leaf hash, of the row as it is stored; none if whoever decoded it had no use for it.
+    pub leaf: Option<Hash>,
     /// With what was sealed in it opened, where whoever decoded it had the keys.
     pub event: Event,
     /// As it is stored, where that differs.
@@ -150,7 +150,12 @@ pub struct Undecodable {
 impl Logged {
     /// The event as it is stored: sealed texts stand in it sealed.
     pub fn decode(self) -> Result<Recorded, Undecodable> {
-        let leaf = leaf::hash(&self);
+        let leaf = Some(leaf::hash(&self));
+        self.decode_with(leaf)
+    }
+
+    /// The same, with a leaf hash that is known or not wanted.
+    pub fn decode_with(&self, leaf: Option<Hash>) -> Result<Recorded, Undecodable> {
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
         let payload = upcast::upcast_text(&self.event_type, &self.event_version, &self.payload)
@@ -169,7 +174,7 @@ impl Logged {
             workspace_id,
             workspace_seq: self.workspace_seq,
             sequence: self.sequence,
-            aggregate_id: self.aggregate_id,
+            aggregate_id: self.aggregate_id.clone(),
             recorded_at: self.recorded_at,
             metadata,
             leaf,
@@ -192,11 +197,7 @@ impl Opened {
             (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
         }
         if let Some(payload) = self.payload {
-            let opened = Event::from_json(&aggregate_type, payload);
-            // Not why: a reason may quote what was opened, and is shown and logged.
-            let opened =
-                opened.map_err(|_| undecodable("what is sealed in it does not fit its field".to_owned()))?;
-            recorded.stored = Some(Box::new(std::mem::replace(&mut recorded.event, opened)));
+            recorded.open(&aggregate_type, payload)?;
         }
         Ok(recorded)
     }
@@ -233,6 +234,18 @@ impl Recorded {
     /// The event as it is stored: what must outlive an erasure is built from this.
     pub fn stored(&self) -> &Event {
         self.stored.as_deref().unwrap_or(&self.event)
+    }
+
+    /// Opens what is sealed in it: the payload, opened and in its current shape, takes the event's place.
+    pub fn open(&mut self, aggregate_type: &str, payload: Value) -> Result<(), Undecodable> {
+        // Not why: a reason may quote what was opened, and is shown and logged.
+        let opened = Event::from_json(aggregate_type, payload).map_err(|_| Undecodable {
+            position: self.position,
+            workspace_id: self.workspace_id,
+            reason: "what is sealed in it does not fit its field".to_owned(),
+        })?;
+        self.stored = Some(Box::new(std::mem::replace(&mut self.event, opened)));
+        Ok(())
     }
 }
 

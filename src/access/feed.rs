@@ -26,6 +26,8 @@ use crate::store::{Store, StoreError};
 
 /// How often it looks where the log ends when nobody says anything.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The shortest time from one look to the next because of something heard. Most of it is this process's own.
+const BREATH: Duration = Duration::from_millis(5);
 /// The wait after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The wait for read models that are about to begin.
@@ -117,6 +119,7 @@ impl Feed {
             return error;
         }
         loop {
+            let looked = Instant::now();
             if let Err(error) = self.come_to_the_end(&mut connection).await {
                 return error;
             }
@@ -126,7 +129,7 @@ impl Feed {
             }
             self.gauge();
             tokio::select! {
-                () = heard.notified() => {}
+                () = heard_since(heard, looked) => {}
                 () = self.access.progress.nudged() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -229,6 +232,12 @@ impl Feed {
         metrics::gauge!("tenure_access_age_seconds").set(age);
         metrics::gauge!("tenure_access_memberships").set(self.access.index.memberships() as f64);
     }
+}
+
+/// Something was appended, and the last look is a while ago.
+async fn heard_since(heard: &Notify, looked: Instant) {
+    tokio::time::sleep(BREATH.saturating_sub(looked.elapsed())).await;
+    heard.notified().await;
 }
 
 /// Whether keys were destroyed with an event.

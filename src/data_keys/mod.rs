@@ -4,7 +4,8 @@
 //! # Layout
 //! - [`Vault`] (here): the keys of living owners, and what was sealed with them, opened
 //! - `sealed.rs`: one sealed text, and what binds it to its place; `payload.rs`: the sealed fields of an event;
-//!   `open.rs`: many at once, with one look at the table; `rows.rs`: read models that keep what is sealed
+//!   `open.rs`: many at once, with one look at the table; `decode.rs`: events decoded on the way, for read models;
+//!   `rows.rs`: read models that keep what is sealed
 //! - `wrapped.rs`: keys as they are stored, under the master key; `table.rs`: where; [`root`]: the key every other
 //!   secret of the installation is derived from
 //! - `answer.rs`: answers kept for idempotency keys
@@ -15,6 +16,7 @@
 
 mod answer;
 mod cache;
+mod decode;
 mod open;
 mod payload;
 pub mod root;
@@ -39,6 +41,7 @@ use crate::store::StoreError;
 
 pub use answer::AnswerKey;
 use cache::Cache;
+pub(crate) use decode::Leaves;
 pub use open::{SealedValue, Stream};
 pub use payload::{RequestOrigin, origin, seal};
 pub use rows::ATTEMPT;

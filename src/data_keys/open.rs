@@ -28,7 +28,7 @@ pub struct SealedValue<'a> {
     pub value: &'a mut Value,
 }
 
-type Keys = HashMap<Uuid, Found>;
+pub(super) type Keys = HashMap<Uuid, Found>;
 
 /// A row of the log with what is sealed in it still closed.
 struct Closed {
@@ -109,7 +109,7 @@ impl Vault {
         Ok(())
     }
 
-    async fn keys_of(&self, mut ids: Vec<Uuid>) -> Result<Keys, StoreError> {
+    pub(super) async fn keys_of(&self, mut ids: Vec<Uuid>) -> Result<Keys, StoreError> {
         if ids.is_empty() {
             return Ok(Keys::new());
         }
@@ -171,7 +171,12 @@ impl Closed {
 }
 
 /// Opens every text in these fields; says which is not what was sealed for its place.
-fn open_fields(keys: &Keys, place: Place<'_>, payload: &mut Value, fields: &[String]) -> Result<(), String> {
+pub(super) fn open_fields(
+    keys: &Keys,
+    place: Place<'_>,
+    payload: &mut Value,
+    fields: &[String],
+) -> Result<(), String> {
     let mut strange = None;
     for field in fields {
         let Some(value) = payload.get_mut(field) else { continue };

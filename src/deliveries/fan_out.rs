@@ -21,6 +21,10 @@ use crate::store::StoreError;
 const BATCH: i64 = 2_000;
 /// The wait after an error.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After so many positions in a turn there is a crowd, and the next turn waits for more of it: they share what a turn
+/// costs.
+const CROWD: i64 = 64;
+const PACE: Duration = Duration::from_millis(50);
 /// The wait while another process is at it.
 const FOLLOW: Duration = Duration::from_millis(200);
 
@@ -42,7 +46,8 @@ pub struct FanOut {
 enum Turn {
     /// It went on, and there is more.
     Full,
-    Done,
+    /// It went over so many positions, and there are no more.
+    Done(i64),
     /// Another process is at it.
     Busy,
 }
@@ -63,11 +68,12 @@ impl FanOut {
             self.applied.mark_unchanged();
             let wait = match self.turn().await {
                 Ok(Turn::Full) => continue,
-                Ok(Turn::Done) => None,
-                Ok(Turn::Busy) => Some(FOLLOW),
+                Ok(Turn::Done(..CROWD)) => Wait::ForMore,
+                Ok(Turn::Done(_)) => Wait::ForACrowd,
+                Ok(Turn::Busy) => Wait::Only(FOLLOW),
                 Err(error) => {
                     tracing::warn!(channel = %self.channel, %error, "deliveries cannot be written down; trying again");
-                    Some(PAUSE)
+                    Wait::Only(PAUSE)
                 }
             };
             tokio::select! {
@@ -83,7 +89,7 @@ impl FanOut {
         let applied = *self.applied.borrow();
         let to = applied.min(after + BATCH);
         if to <= after {
-            return Ok(Turn::Done);
+            return Ok(Turn::Done(0));
         }
         let now = clock::now();
         let written = match self.channel {
@@ -98,16 +104,27 @@ impl FanOut {
         if written {
             self.written.notify_one();
         }
-        Ok(if to < applied { Turn::Full } else { Turn::Done })
+        Ok(if to < applied { Turn::Full } else { Turn::Done(to - after) })
     }
 }
 
-/// Until the read models go on, or the time is up.
-async fn rest(applied: &mut watch::Receiver<i64>, wait: Option<Duration>) {
+/// What comes before the next turn.
+enum Wait {
+    /// Until the read models go on.
+    ForMore,
+    /// The same, and a while first.
+    ForACrowd,
+    Only(Duration),
+}
+
+async fn rest(applied: &mut watch::Receiver<i64>, wait: Wait) {
     match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None if applied.changed().await.is_err() => std::future::pending().await,
-        None => {}
+        Wait::Only(wait) => return tokio::time::sleep(wait).await,
+        Wait::ForACrowd => tokio::time::sleep(PACE).await,
+        Wait::ForMore => {}
+    }
+    if applied.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

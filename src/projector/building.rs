@@ -1,6 +1,6 @@
 //! The tables of a generation that is being built: made like the live ones, named like them, in a schema of their own.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tenure_aggregates::Time;
 use tenure_projections::Registered;
 
@@ -21,6 +21,10 @@ pub(super) async fn begin(conn: &mut PgConnection, projection: &Registered, now:
     discard(&mut *conn, projection).await?;
     for table in projection.tables {
         create_like_live(&mut *conn, table).await?;
+        if !projection.keys_last {
+            create_keys(&mut *conn, table).await?;
+        }
+        create_indexes(&mut *conn, table, false).await?;
     }
     sqlx::query!(
         "insert into projection_checkpoints (name, generation, version, position, state, moved_at)
@@ -49,15 +53,25 @@ async fn discard(conn: &mut PgConnection, projection: &Registered) -> Result<(),
     Ok(())
 }
 
-/// The same columns, checks, keys and indexes under the same names, and the same fences.
+/// The same columns and checks. The projector may write there, and nobody else comes near: the schema is closed to them,
+/// and [`finish`] puts up the fences before anybody reads.
 async fn create_like_live(conn: &mut PgConnection, table: &str) -> Result<(), Error> {
     let create = format!(
         "create table tenure_building.{table} (like public.{table} including all excluding indexes excluding statistics)"
     );
     run(&mut *conn, create).await?;
+    let grant =
+        format!("grant select, insert, update, delete on tenure_building.{table} to tenure_projector");
+    run(conn, grant).await
+}
+
+/// The keys of the live table that the new one lacks, under the same names.
+async fn create_keys(conn: &mut PgConnection, table: &str) -> Result<(), Error> {
     let keys = sqlx::query!(
         r#"select quote_ident(conname) as "name!", pg_get_constraintdef(oid) as "definition!"
-           from pg_constraint where conrelid = ('public.' || $1)::text::regclass and contype in ('p', 'u', 'x')"#,
+           from pg_constraint c where conrelid = ('public.' || $1)::text::regclass and contype in ('p', 'u', 'x')
+             and not exists (select from pg_constraint b
+                             where b.conrelid = ('tenure_building.' || $1)::text::regclass and b.conname = c.conname)"#,
         table
     )
     .fetch_all(&mut *conn)
@@ -67,23 +81,49 @@ async fn create_like_live(conn: &mut PgConnection, table: &str) -> Result<(), Er
         run(&mut *conn, format!("alter table tenure_building.{table} add constraint {name} {definition}"))
             .await?;
     }
-    create_indexes(&mut *conn, table, false).await?;
-    run(
-        conn,
-        format!(
-            "select public.protect_tenant_table('tenure_building.{table}', 'tenure_projector',
-                                                'select, insert, update, delete')"
-        ),
+    Ok(())
+}
+
+/// The same fences as before the live table.
+async fn protect(conn: &mut PgConnection, table: &str) -> Result<(), Error> {
+    let protect = format!(
+        "select public.protect_tenant_table('tenure_building.{table}', 'tenure_projector',
+                                            'select, insert, update, delete')"
+    );
+    run(conn, protect).await
+}
+
+/// Whether the fences are up, so that rows can only be inserted.
+pub(super) async fn is_protected(
+    conn: &mut PgConnection,
+    projection: &Registered,
+) -> Result<bool, sqlx::Error> {
+    let protected = sqlx::query_scalar!(
+        "select bool_or(c.relrowsecurity) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'tenure_building' and c.relname = any($1)",
+        projection.tables as _
     )
-    .await
+    .fetch_one(conn)
+    .await?;
+    Ok(protected.unwrap_or_default())
 }
 
 /// Indexes that only reads within a workspace use are made when the rows are there, which is far cheaper; those the
 /// fold itself looks rows up by (across workspaces, or unique) must be there before.
 pub(super) async fn finish(conn: &mut PgConnection, projection: &Registered) -> Result<(), Error> {
+    let protected = is_protected(&mut *conn, projection).await?;
     for table in projection.tables {
+        create_keys(&mut *conn, table).await?;
         create_indexes(&mut *conn, table, true).await?;
         run(&mut *conn, format!("analyze tenure_building.{table}")).await?;
+    }
+    // All at once: a projection's tables are either filled or guarded.
+    if !protected {
+        let mut tx = conn.begin().await?;
+        for table in projection.tables {
+            protect(&mut tx, table).await?;
+        }
+        tx.commit().await?;
     }
     Ok(())
 }

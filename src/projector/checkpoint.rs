@@ -53,8 +53,13 @@ pub(super) async fn create_missing(pool: &PgPool, now: Time) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Locks the checkpoints of that state; [`Error::Busy`] at once if another process holds one.
-pub(super) async fn lock(conn: &mut PgConnection, state: State, names: &[&str]) -> Result<Vec<Lane>, Error> {
+/// Locks the checkpoints of that state; [`Error::Busy`] at once if another process holds one. Comes with the head of
+/// the log, as it stood then.
+pub(super) async fn lock(
+    conn: &mut PgConnection,
+    state: State,
+    names: &[&str],
+) -> Result<(Vec<Lane>, i64), Error> {
     let rows = sqlx::query!(
         "select name, generation, version, position from projection_checkpoints
          where state = $1 and name = any($2) order by name for update nowait",
@@ -80,20 +85,25 @@ pub(super) async fn lock(conn: &mut PgConnection, state: State, names: &[&str]) 
     }
     // A statement of its own: what was unparked under the lock we waited for must be seen.
     let parked = sqlx::query!(
-        "select name, generation, workspace_id, position from projection_parked where name = any($1)",
+        r#"select h.position as head, p.name as "name?", p.generation as "generation?",
+                  p.workspace_id as "workspace_id?", p.position as "position?"
+           from log_head h left join projection_parked p on p.name = any($1) where h.id = 1"#,
         names as _
     )
     .fetch_all(conn)
     .await?;
+    let head = parked.first().map(|row| row.head).unwrap_or_default();
     for row in parked {
-        let lane = lanes
-            .iter_mut()
-            .find(|lane| lane.projection.name == row.name && lane.generation == row.generation);
-        if let Some(lane) = lane {
-            lane.parked.insert(row.workspace_id, row.position);
+        let (Some(name), Some(workspace), Some(position)) = (row.name, row.workspace_id, row.position) else {
+            continue;
+        };
+        let waits =
+            |lane: &&mut Lane| lane.projection.name == name && Some(lane.generation) == row.generation;
+        if let Some(lane) = lanes.iter_mut().find(waits) {
+            lane.parked.insert(workspace, position);
         }
     }
-    Ok(lanes)
+    Ok((lanes, head))
 }
 
 /// Waits until the live checkpoints are ours, so that [`lock`] finds them free.

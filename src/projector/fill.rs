@@ -3,22 +3,26 @@
 
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use sqlx::{Connection, PgConnection, PgPool};
-use tenure_projections::Registered;
+use tenure_projections::proofs::Proofs;
+use tenure_projections::{Projection, Registered};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Clock;
-use super::building::run;
+use super::building::{is_protected, run};
 use super::error::{Error, poison};
 use super::reader::{self, BATCH, Stretch};
 use super::rebuild::{Progress, lock_building};
 use super::step::{Care, apply};
-use super::turn::BEGIN;
-use crate::data_keys::Vault;
+use super::turn::connect;
+use crate::data_keys::{Leaves, Vault};
 
 /// How many stretches may lie read and not applied yet.
 const AHEAD: usize = 2;
+/// How many are decoded at once.
+const DECODING: usize = 2;
 
 /// Moves the building generations along the log until less than a batch is left.
 ///
@@ -34,17 +38,21 @@ pub(super) async fn fill(
     let (told, mut tells) = mpsc::unbounded_channel();
     let (mut lanes, mut reached) = (Vec::new(), Vec::new());
     for (at, projection) in projections.iter().copied().enumerate() {
-        let mut conn = projector.acquire().await?.detach();
+        let mut conn = connect(projector).await?;
         run(&mut conn, "set search_path = tenure_building, public".to_owned()).await?;
         reached.push(position(&mut conn, projection).await?);
         let (stretches, mine) = mpsc::channel(AHEAD);
         lanes.push(stretches);
         let told = told.clone();
-        tasks.spawn(follow(conn, clock, projection, mine, move |progress| told.send((at, progress)).is_ok()));
+        let care = if is_protected(&mut conn, projection).await? { Care::Whole } else { Care::Filling };
+        let lane = Following { conn, clock, projection, care };
+        tasks.spawn(lane.run(mine, move |progress| told.send((at, progress)).is_ok()));
     }
     drop(told);
     let from = reached.iter().copied().min().unwrap_or_default();
-    tasks.spawn(read(projector.acquire().await?.detach(), vault.clone(), from, lanes));
+    let proven = projections.iter().any(|projection| projection.name == Proofs::NAME);
+    let leaves = if proven { Leaves::Hashed } else { Leaves::Left };
+    tasks.spawn(read(projector.acquire().await?.detach(), vault.clone(), from, leaves, lanes));
     while let Some((at, now)) = tells.recv().await {
         reached[at] = now.position;
         let position = reached.iter().copied().min().unwrap_or_default();
@@ -69,59 +77,73 @@ async fn position(conn: &mut PgConnection, projection: &Registered) -> Result<i6
     position.ok_or(Error::Moved)
 }
 
-/// The log never changes, so it may be read ahead, outside of the transactions that apply it.
+/// The log never changes, so it may be read ahead, outside of the transactions that apply it; and a stretch is decoded
+/// while the next one is fetched.
 async fn read(
-    mut conn: PgConnection,
+    conn: PgConnection,
     vault: Vault,
-    mut from: i64,
+    from: i64,
+    leaves: Leaves,
     lanes: Vec<mpsc::Sender<Arc<Stretch>>>,
 ) -> Result<(), Error> {
-    loop {
-        let stretch = Arc::new(reader::read(&mut conn, &vault, from).await?);
-        let last = stretch.end - from < BATCH;
-        from = stretch.end;
+    let fetch = |state: Option<(PgConnection, i64)>| async move {
+        let Some((mut conn, from)) = state else { return Ok(None) };
+        let fetched = reader::fetch(&mut conn, from).await?;
+        let end = fetched.end();
+        Ok::<_, Error>(Some((fetched, (end - from == BATCH).then_some((conn, end)))))
+    };
+    let fetched = futures::stream::try_unfold(Some((conn, from)), fetch);
+    let decoding = fetched.map_ok(|fetched| {
+        let vault = vault.clone();
+        let task = tokio::spawn(async move { fetched.decode(&vault, leaves).await });
+        async move { task.await.map_err(|_| Error::Database(sqlx::Error::WorkerCrashed))? }
+    });
+    let mut decoded = Box::pin(decoding.try_buffered(DECODING));
+    while let Some(stretch) = decoded.try_next().await? {
+        let stretch = Arc::new(stretch);
         for lane in &lanes {
             // A lane that is gone tells why itself.
             if lane.send(Arc::clone(&stretch)).await.is_err() {
                 return Ok(());
             }
         }
-        if last {
-            return Ok(());
-        }
-    }
-}
-
-async fn follow(
-    mut conn: PgConnection,
-    clock: Clock,
-    projection: &'static Registered,
-    mut stretches: mpsc::Receiver<Arc<Stretch>>,
-    tell: impl Fn(Progress) -> bool,
-) -> Result<(), Error> {
-    while let Some(stretch) = stretches.recv().await {
-        let done = match one(&mut conn, clock, projection, &stretch, Care::Whole).await {
-            Err(Error::Database(error)) if poison(&error) => {
-                one(&mut conn, clock, projection, &stretch, Care::AroundPoison).await?
-            }
-            done => done?,
-        };
-        tell(done);
     }
     Ok(())
 }
 
-async fn one(
-    conn: &mut PgConnection,
+/// One read model on its way.
+struct Following {
+    conn: PgConnection,
     clock: Clock,
     projection: &'static Registered,
-    stretch: &Stretch,
+    /// How stretches are applied as long as nothing is wrong with them.
     care: Care,
-) -> Result<Progress, Error> {
-    let mut tx = conn.begin_with(BEGIN).await?;
-    let mut lanes = lock_building(&mut tx, &[projection]).await?;
-    apply(&mut tx, &mut lanes, stretch, care, clock()).await?;
-    tx.commit().await?;
-    let position = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-    Ok(Progress { position, head: stretch.head })
+}
+
+impl Following {
+    async fn run(
+        mut self,
+        mut stretches: mpsc::Receiver<Arc<Stretch>>,
+        tell: impl Fn(Progress) -> bool,
+    ) -> Result<(), Error> {
+        while let Some(stretch) = stretches.recv().await {
+            let done = match self.one(&stretch, self.care).await {
+                Err(Error::Database(error)) if poison(&error) => {
+                    self.one(&stretch, Care::AroundPoison).await?
+                }
+                done => done?,
+            };
+            tell(done);
+        }
+        Ok(())
+    }
+
+    async fn one(&mut self, stretch: &Stretch, care: Care) -> Result<Progress, Error> {
+        let mut tx = self.conn.begin().await?;
+        let (mut lanes, _) = lock_building(&mut tx, &[self.projection]).await?;
+        apply(&mut tx, &mut lanes, stretch, care, (self.clock)()).await?;
+        tx.commit().await?;
+        let position = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
+        Ok(Progress { position, head: stretch.head })
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `status.rs`: what it tells of itself
-//! - [`reader`]: the log in order, up to the first hole; `step.rs`: a stretch of it through all projections
+//! - [`reader`]: the log in order, up to the first hole; `copied.rs`: much of it at once; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
 //! - [`mod@rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables;
@@ -14,6 +14,7 @@
 
 mod building;
 pub mod checkpoint;
+mod copied;
 mod error;
 mod fill;
 pub mod parking;
@@ -23,10 +24,10 @@ mod status;
 mod step;
 mod turn;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, PgPool};
 use tenure_aggregates::Time;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -48,6 +49,12 @@ const PATIENT: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// The longest wait after errors.
 const WEARY: Duration = Duration::from_secs(5);
+/// From so many events in a turn on there is a crowd: the next turn is worth a [`CROWDED`] wait, in which more come
+/// together. What a turn costs by itself is shared by all of them.
+const CROWD: i64 = 16;
+const CROWDED: Duration = Duration::from_millis(8);
+/// The longest breath after a turn of few events.
+const BREATH: Duration = Duration::from_millis(3);
 
 /// The loop, as its task owns it.
 #[derive(Debug)]
@@ -60,6 +67,8 @@ pub struct Projector {
     applied: watch::Sender<i64>,
     snapshot: watch::Sender<Snapshot>,
     created: bool,
+    /// Kept from turn to turn.
+    conn: Option<PgConnection>,
 }
 
 /// A running projector.
@@ -105,7 +114,8 @@ impl Projector {
     ) -> Handle {
         let (applied, applied_seen) = watch::channel(0);
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
-        let projector = Self { pool, vault, clock, appended, shutdown, applied, snapshot, created: false };
+        let projector =
+            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created: false, conn: None };
         let task = tokio::spawn(projector.run());
         Handle { applied: applied_seen, snapshot: snapshot_seen, task }
     }
@@ -124,12 +134,16 @@ impl Projector {
     async fn walk(&mut self, heard: &Notify) {
         let mut wait = EAGER;
         while !*self.shutdown.borrow() {
+            let begun = Instant::now();
             match self.turn().await {
                 Ok(turn::Outcome::Full) => {
                     wait = EAGER;
                     continue;
                 }
-                Ok(turn::Outcome::Worked) => wait = EAGER,
+                Ok(turn::Outcome::Worked(events)) => {
+                    wait = EAGER;
+                    self.pause(breath(events, begun.elapsed())).await;
+                }
                 // Another process is at it: what this one appended will be there in a moment.
                 Ok(turn::Outcome::Followed) if self.awaited() => wait = EAGER,
                 Ok(turn::Outcome::Followed | turn::Outcome::Nothing) => {
@@ -172,6 +186,11 @@ impl Projector {
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// How long to let events gather after a turn: never more than half of the time is spent on few events.
+fn breath(events: i64, took: Duration) -> Duration {
+    if events >= CROWD { CROWDED } else { took.min(BREATH) }
 }
 
 /// The next append; never, if nobody appends in this process.

@@ -182,7 +182,8 @@ pub async fn retry_parked(
     let workspace: Uuid = workspace.into();
     let mut tx = projector.begin().await?;
     wait_for_live(&mut tx, &[projection.name]).await?;
-    let lane = lock(&mut tx, State::Live, &[projection.name]).await?.into_iter().next();
+    let (lanes, _) = lock(&mut tx, State::Live, &[projection.name]).await?;
+    let lane = lanes.into_iter().next();
     let waiting =
         lane.and_then(|lane| lane.parked.get(&workspace).map(|from| (lane.generation, *from, lane.position)));
     let not_parked = || Error::NotParked { name: name.to_owned(), workspace };

@@ -4,8 +4,9 @@ use sqlx::PgConnection;
 use tenure_projections::{Logged, Recorded, Undecodable};
 use uuid::Uuid;
 
+use super::copied;
 use super::error::Error;
-use crate::data_keys::Vault;
+use crate::data_keys::{Leaves, Vault};
 
 /// How many events one transaction takes at most.
 pub const BATCH: i64 = 5_000;
@@ -34,27 +35,63 @@ pub(crate) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("select position from log_head where id = 1").fetch_one(conn).await
 }
 
-/// The next events, with what is sealed in them opened.
-pub(super) async fn read(conn: &mut PgConnection, vault: &Vault, after: i64) -> Result<Stretch, Error> {
-    // Before the events, so that all up to here must be seen.
+/// The next rows of the log, before they are decoded.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    rows: Vec<Logged>,
+    after: i64,
+    head: i64,
+    hole: Option<Hole>,
+}
+
+/// The next events, with what is sealed in them opened. `head` was read before them, so all up to there must be seen.
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    after: i64,
+    head: i64,
+) -> Result<Stretch, Error> {
+    let rows = rows(&mut *conn, after, after + BATCH).await?;
+    fetched(conn, rows, after, head).await?.decode(vault, Leaves::Hashed).await
+}
+
+/// The same, copied out and not decoded yet: for whoever has much to read.
+pub(super) async fn fetch(conn: &mut PgConnection, after: i64) -> Result<Fetched, Error> {
     let head = head(&mut *conn).await?;
-    let (rows, hole) = contiguous(rows(&mut *conn, after, after + BATCH).await?, after);
-    let mut stretch = Stretch::after(after);
-    (stretch.head, stretch.hole) = (head, hole);
-    for opened in vault.open_events(rows).await? {
-        let position = opened.logged.position;
-        stretch.take(position, opened.decode());
-    }
-    if stretch.end == after && stretch.hole.is_none() && head > after {
+    let rows = copied::rows(&mut *conn, after, after + BATCH).await?;
+    fetched(conn, rows, after, head).await
+}
+
+async fn fetched(
+    conn: &mut PgConnection,
+    rows: Vec<Logged>,
+    after: i64,
+    head: i64,
+) -> Result<Fetched, Error> {
+    let (rows, mut hole) = contiguous(rows, after);
+    if rows.is_empty() && hole.is_none() && head > after {
         let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
             .fetch_one(conn)
             .await?;
         // It may have come between the two looks.
         if next != Some(after + 1) {
-            stretch.hole = Some(Hole { after, next });
+            hole = Some(Hole { after, next });
         }
     }
-    Ok(stretch)
+    Ok(Fetched { rows, after, head, hole })
+}
+
+impl Fetched {
+    /// The last position; where it began, if it is empty.
+    pub(super) fn end(&self) -> i64 {
+        self.rows.last().map_or(self.after, |row| row.position)
+    }
+
+    pub(super) async fn decode(self, vault: &Vault, leaves: Leaves) -> Result<Stretch, Error> {
+        let (end, head, hole) = (self.end(), self.head, self.hole);
+        let (events, undecodable) = vault.decode_events(self.rows, leaves).await?;
+        Ok(Stretch { events, undecodable, end, head, hole })
+    }
 }
 
 /// The events after a position, up to another at most, as far as there is no hole; the head is not looked at. What is
@@ -64,7 +101,8 @@ pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Resul
     let mut stretch = Stretch::after(after);
     stretch.hole = hole;
     for row in rows {
-        stretch.take(row.position, row.decode());
+        stretch.end = row.position;
+        stretch.take(row.decode_with(None));
     }
     Ok(stretch)
 }
@@ -74,8 +112,7 @@ impl Stretch {
         Self { events: vec![], undecodable: vec![], end: position, head: position, hole: None }
     }
 
-    fn take(&mut self, position: i64, decoded: Result<Recorded, Undecodable>) {
-        self.end = position;
+    fn take(&mut self, decoded: Result<Recorded, Undecodable>) {
         match decoded {
             Ok(event) => self.events.push(event),
             Err(undecodable) => self.undecodable.push(undecodable),

@@ -79,7 +79,7 @@ pub async fn rebuild(
 pub(super) async fn lock_building(
     conn: &mut PgConnection,
     projections: &[&'static Registered],
-) -> Result<Vec<Lane>, Error> {
+) -> Result<(Vec<Lane>, i64), Error> {
     let names: Vec<&str> = projections.iter().map(|projection| projection.name).collect();
     lock(conn, State::Building, &names).await
 }
@@ -100,11 +100,11 @@ async fn swap(
     )
     .await?;
     wait_for_live(&mut tx, &names).await?;
-    let live = lock(&mut tx, State::Live, &names).await?;
-    let mut lanes = lock_building(&mut tx, projections).await?;
+    let (live, _) = lock(&mut tx, State::Live, &names).await?;
+    let (mut lanes, head) = lock_building(&mut tx, projections).await?;
     let mut done = None;
     for _ in 0..SWAP_BATCHES {
-        let last = step(&mut tx, vault, &mut lanes, Care::AroundPoison, clock()).await?;
+        let last = step(&mut tx, vault, &mut lanes, head, Care::AroundPoison, clock()).await?;
         done = Some(Progress { position: last.position, head: last.head });
         if last.events == 0 {
             break;

@@ -22,19 +22,23 @@ pub(super) struct Step {
 /// How a stretch is applied: at once, or, after that failed, piece by piece around the poison in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
+    /// At once, into tables that are being built and not guarded yet.
+    Filling,
     Whole,
     AroundPoison,
 }
 
+/// The next stretch; `head` is the head of the log, as it stood before.
 pub(super) async fn step(
     conn: &mut PgConnection,
     vault: &Vault,
     lanes: &mut [Lane],
+    head: i64,
     care: Care,
     now: Time,
 ) -> Result<Step, Error> {
     let from = lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-    let stretch = reader::read(&mut *conn, vault, from).await?;
+    let stretch = reader::read(&mut *conn, vault, from, head).await?;
     apply(conn, lanes, &stretch, care, now).await
 }
 
@@ -50,6 +54,7 @@ pub(super) async fn apply(
     for lane in &mut *lanes {
         lane.park_undecodable(&mut *conn, &stretch.undecodable, now).await?;
         match care {
+            Care::Filling => lane.projection.fill(&mut *conn, &lane.due(&stretch.events)).await?,
             Care::Whole => lane.projection.apply(&mut *conn, &lane.due(&stretch.events)).await?,
             Care::AroundPoison => lane.apply_around_poison(&mut *conn, &stretch.events, now).await?,
         }

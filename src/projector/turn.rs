@@ -1,5 +1,7 @@
 //! One round of the projector: apply the next stretch, or see how far another process has come.
 
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+
 use super::checkpoint::{self, State, create_missing, lock, peek};
 use super::error::{Error, poison};
 use super::parking::Waiting;
@@ -11,16 +13,26 @@ use tenure_projections::ALL;
 pub(super) enum Outcome {
     /// A full batch: there is probably more.
     Full,
-    Worked,
+    /// So many positions were gone over, and the end is reached.
+    Worked(i64),
     /// Another process holds the checkpoints.
     Followed,
     Nothing,
 }
 
-/// The transaction carries its checkpoint, so a crash only repeats work. A batch is planned for the tables as they
-/// are: a plan made while they were empty would serve badly when they are full.
-pub(super) const BEGIN: &str =
-    "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan";
+/// The transactions carry their checkpoint, so a crash only repeats work and none of them waits for the disk. Statements
+/// are planned once: every one of them inserts, or looks rows up by a key, and with nothing but index probes to choose
+/// from, a plan made while the tables were empty serves them when they are full.
+const SETTINGS: &str =
+    "set synchronous_commit = off; set plan_cache_mode = force_generic_plan; set jit = off;
+                        set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
+
+/// A connection of the projector's role that is kept for moving read models along.
+pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, Error> {
+    let mut conn = pool.acquire().await?.detach();
+    conn.execute(SETTINGS).await?;
+    Ok(conn)
+}
 
 impl Projector {
     pub(super) async fn turn(&mut self) -> Result<Outcome, Error> {
@@ -36,17 +48,27 @@ impl Projector {
                 return Ok(Outcome::Nothing);
             }
         }
-        let outcome = match self.advance(Care::Whole).await {
-            Err(Error::Database(error)) if poison(&error) => self.advance(Care::AroundPoison).await,
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => connect(&self.pool).await?,
+        };
+        let outcome = match self.advance(&mut conn, Care::Whole).await {
+            Err(Error::Database(error)) if poison(&error) => {
+                self.advance(&mut conn, Care::AroundPoison).await
+            }
             outcome => outcome,
         };
+        // After any other error it is unknown what the connection is good for.
+        if outcome.as_ref().err().is_none_or(Error::lock_lost) {
+            self.conn = Some(conn);
+        }
         match outcome {
             Ok(step) => {
                 self.led(step);
                 Ok(match step.events {
                     0 => Outcome::Nothing,
                     BATCH.. => Outcome::Full,
-                    _ => Outcome::Worked,
+                    events => Outcome::Worked(events),
                 })
             }
             Err(error) if error.lock_lost() => {
@@ -61,12 +83,12 @@ impl Projector {
         }
     }
 
-    async fn advance(&mut self, care: Care) -> Result<Step, Error> {
-        let mut tx = self.pool.begin_with(BEGIN).await?;
+    async fn advance(&mut self, conn: &mut PgConnection, care: Care) -> Result<Step, Error> {
+        let mut tx = conn.begin().await?;
         let names = ALL.each_ref().map(|projection| projection.name);
-        let mut lanes = lock(&mut tx, State::Live, &names).await?;
+        let (mut lanes, head) = lock(&mut tx, State::Live, &names).await?;
         let before: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
-        let step = step(&mut tx, &self.vault, &mut lanes, care, (self.clock)()).await?;
+        let step = step(&mut tx, &self.vault, &mut lanes, head, care, (self.clock)()).await?;
         let after: usize = lanes.iter().map(|lane| lane.parked.len()).sum();
         if step.events > 0 || after > before {
             tx.commit().await?;

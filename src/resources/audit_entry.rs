@@ -187,7 +187,7 @@ impl AuditEntry {
 
 impl From<Described<'_>> for AuditEntry {
     fn from(described: Described<'_>) -> Self {
-        let recorded = described.recorded;
+        let (recorded, changes) = (described.recorded, described.changes());
         let metadata = recorded.metadata.clone();
         Self {
             position: recorded.position,
@@ -201,7 +201,7 @@ impl From<Described<'_>> for AuditEntry {
             },
             action: described.action,
             target: AuditTarget { kind: described.target_type.to_owned(), id: described.target_id },
-            changes: described.changes,
+            changes,
             reason: described.reason,
             command: metadata.command,
             origin: AuditOrigin {

@@ -53,6 +53,7 @@ pub struct HistoryActor {
 impl HistoryEntry {
     pub fn of(recorded: &Recorded) -> Result<Self, StoreError> {
         let described = describe(recorded, &recorded.event)?;
+        let changes = described.changes();
         let metadata = &recorded.metadata;
         Ok(Self {
             position: recorded.position,
@@ -67,7 +68,7 @@ impl HistoryEntry {
             },
             command: metadata.command.clone(),
             request_id: metadata.request_id.clone(),
-            changes: described.changes,
+            changes,
             reason: described.reason,
         })
     }

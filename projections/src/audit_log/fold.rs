@@ -1,6 +1,11 @@
 //! How events become audit entries.
 
-use serde_json::{Map, Value, json};
+use std::fmt::{self, Write};
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
@@ -19,16 +24,22 @@ impl Projection for AuditLog {
     const VERSION: i32 = 2;
     const TABLES: &'static [&'static str] = &["audit_log"];
 
+    const KEYS_LAST: bool = true;
+
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        let mut entries = Vec::with_capacity(batch.len());
-        for recorded in batch {
-            if !matches!(recorded.event, Event::Claim(_)) {
-                entries.push(describe(recorded, recorded.stored())?);
-            }
-        }
-        insert(conn, &entries.iter().collect::<Vec<_>>()).await?;
+        insert(conn, &entries(batch)?.iter().collect::<Vec<_>>()).await?;
         forget_attempts(conn, batch).await
     }
+
+    async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        super::copied::copy(conn, &entries(batch)?).await?;
+        forget_attempts(conn, batch).await
+    }
+}
+
+fn entries(batch: &[Recorded]) -> Result<Vec<Described<'_>>, sqlx::Error> {
+    let told = batch.iter().filter(|recorded| !matches!(recorded.event, Event::Claim(_)));
+    told.map(|recorded| describe(recorded, recorded.stored())).collect()
 }
 
 /// What an event says as an entry of the audit log.
@@ -39,10 +50,17 @@ pub struct Described<'a> {
     pub target_type: &'static str,
     pub target_id: String,
     /// `{field: {from, to}}`
-    pub changes: Value,
+    pub changes: Box<RawValue>,
     pub reason: Option<String>,
     /// From where the request came, sealed.
     pub origin: Option<String>,
+}
+
+impl Described<'_> {
+    /// The changes, to be looked into.
+    pub fn changes(&self) -> Value {
+        serde_json::from_str(self.changes.get()).unwrap_or_default()
+    }
 }
 
 /// Fields that tell who or what an entry is about, or that nobody may read again.
@@ -63,30 +81,30 @@ const NOT_A_CHANGE: [&str; 11] = [
 /// An event as an entry; `event` is the recorded one, opened or as it is stored. Fails only if it cannot be written as
 /// JSON.
 pub fn describe<'a>(recorded: &'a Recorded, event: &Event) -> Result<Described<'a>, sqlx::Error> {
-    let fields = match event {
-        Event::User(event) => serde_json::to_value(event),
-        Event::Workspace(event) => serde_json::to_value(event),
-        Event::Membership(event) => serde_json::to_value(event),
-        Event::Invitation(event) => serde_json::to_value(event),
-        Event::Session(event) => serde_json::to_value(event),
-        Event::ApiKey(event) => serde_json::to_value(event),
-        Event::WebhookEndpoint(event) => serde_json::to_value(event),
-        Event::Catalogue(event) => serde_json::to_value(event),
-        Event::Claim(event) => serde_json::to_value(event),
+    let text = match event {
+        Event::User(event) => serde_json::to_string(event),
+        Event::Workspace(event) => serde_json::to_string(event),
+        Event::Membership(event) => serde_json::to_string(event),
+        Event::Invitation(event) => serde_json::to_string(event),
+        Event::Session(event) => serde_json::to_string(event),
+        Event::ApiKey(event) => serde_json::to_string(event),
+        Event::WebhookEndpoint(event) => serde_json::to_string(event),
+        Event::Catalogue(event) => serde_json::to_string(event),
+        Event::Claim(event) => serde_json::to_string(event),
     };
-    let Value::Object(fields) = fields.map_err(|error| sqlx::Error::Encode(error.into()))? else {
-        return Err(sqlx::Error::Encode("an event is an object".into()));
-    };
+    let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+    let text = text.map_err(encode)?;
+    let Fields(fields) = serde_json::from_str(&text).map_err(encode)?;
     let name = recorded.event.name();
-    let reason = fields.get("reason").or_else(|| fields.get("because"));
-    let reason = reason.and_then(Value::as_str).map(str::to_owned);
+    let reason = fields.iter().find(|(field, _)| ["reason", "because"].contains(field));
+    let reason = reason.and_then(|(_, value)| serde_json::from_str(value.get()).ok());
     let (target_type, target_id) = target(recorded);
     Ok(Described {
         recorded,
         action: action(recorded.event.aggregate_type(), name),
         target_type,
         target_id,
-        changes: changes(name, fields),
+        changes: changes(name, &fields).map_err(encode)?,
         reason,
         origin: origin(recorded),
     })
@@ -134,7 +152,7 @@ fn permission(event: &CatalogueEvent) -> &str {
 }
 
 /// What begins something sets its fields from nothing; any other event says itself what changed from what.
-fn changes(name: &str, fields: Map<String, Value>) -> Value {
+fn changes(name: &str, fields: &[(&str, &RawValue)]) -> Result<Box<RawValue>, serde_json::Error> {
     let begins = matches!(
         name,
         "UserProvisioned"
@@ -153,27 +171,56 @@ fn changes(name: &str, fields: Map<String, Value>) -> Value {
             | "WebhookEndpointTested"
             | "WebhookEndpointRedeliveryRequested"
     );
-    let unset = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
-    let change = |(field, value): (String, Value)| {
-        if NOT_A_CHANGE.contains(&field.as_str()) {
-            None
-        } else if begins {
-            (!unset(&value)).then(|| (field, set(value)))
+    let mut changes = String::from("{");
+    for (field, value) in fields.iter().filter(|(field, _)| !NOT_A_CHANGE.contains(field)) {
+        let value = value.get();
+        let comma = if changes.len() > 1 { "," } else { "" };
+        if begins && !["null", "{}"].contains(&value) {
+            write!(changes, r#"{comma}"{field}":{{"from":null,"to":{value}}}"#)
+        } else if !begins && is_changed(value) {
+            write!(changes, r#"{comma}"{field}":{value}"#)
         } else {
-            is_changed(&value).then_some((field, value))
+            continue;
         }
-    };
-    Value::Object(fields.into_iter().filter_map(change).collect())
-}
-
-fn set(to: Value) -> Value {
-    Value::Object(Map::from_iter([("from".to_owned(), Value::Null), ("to".to_owned(), to)]))
+        .map_err(serde::ser::Error::custom)?;
+    }
+    changes.push('}');
+    RawValue::from_string(changes)
 }
 
 /// Whether the value is a `Changed<T>`.
-fn is_changed(value: &Value) -> bool {
-    let object = value.as_object();
-    object.is_some_and(|object| object.len() == 2 && object.contains_key("from") && object.contains_key("to"))
+fn is_changed(value: &str) -> bool {
+    let is_one = |Fields(parts): Fields<'_>| {
+        parts.len() == 2 && ["from", "to"].iter().all(|name| parts.iter().any(|(part, _)| part == name))
+    };
+    value.starts_with('{') && serde_json::from_str(value).is_ok_and(is_one)
+}
+
+/// The fields of an event in their order, their values still text. The names are ours and have no escapes.
+struct Fields<'a>(Vec<(&'a str, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EventFields)
+    }
+}
+
+struct EventFields;
+
+impl<'de> Visitor<'de> for EventFields {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event, which is an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(16);
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
 }
 
 /// What was refused in a workspace goes with it; what comes too late for this, with the next look at what is old.

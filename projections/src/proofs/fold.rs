@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::frontier::Frontier;
 use super::node;
+use crate::copy::Rows;
 use crate::projection::Projection;
 use crate::recorded::Recorded;
 use crate::rows::column;
@@ -22,14 +23,24 @@ impl Projection for Proofs {
     const TABLES: &'static [&'static str] = &["proof_nodes"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        let mut trees = load(&mut *conn, batch).await?;
-        let mut rows = Vec::with_capacity(batch.len());
-        for recorded in batch {
-            let tree = trees.entry(recorded.workspace_id.into()).or_default();
-            rows.push(Row { recorded, hashes: append(tree, recorded)? });
-        }
+        let rows = grow(&mut *conn, batch).await?;
         insert(conn, &rows.iter().collect::<Vec<_>>()).await
     }
+
+    async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        let rows = grow(&mut *conn, batch).await?;
+        copy(conn, &rows).await
+    }
+}
+
+async fn grow<'a>(conn: &mut PgConnection, batch: &'a [Recorded]) -> Result<Vec<Row<'a>>, sqlx::Error> {
+    let mut trees = load(conn, batch).await?;
+    let mut rows = Vec::with_capacity(batch.len());
+    for recorded in batch {
+        let tree = trees.entry(recorded.workspace_id.into()).or_default();
+        rows.push(Row { recorded, hashes: append(tree, recorded)? });
+    }
+    Ok(rows)
 }
 
 struct Row<'a> {
@@ -39,7 +50,9 @@ struct Row<'a> {
 
 fn append(tree: &mut Frontier, recorded: &Recorded) -> Result<Vec<u8>, sqlx::Error> {
     let follows = u64::try_from(recorded.workspace_seq).is_ok_and(|seq| seq == tree.size() + 1);
-    let completed = if follows { tree.push(recorded.leaf) } else { None };
+    let leaf =
+        recorded.leaf.ok_or_else(|| sqlx::Error::Decode("an event was read without its leaf".into()))?;
+    let completed = if follows { tree.push(leaf) } else { None };
     let completed = completed.ok_or_else(|| {
         let Recorded { workspace_id, workspace_seq, .. } = recorded;
         let reason =
@@ -95,6 +108,17 @@ async fn stored(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| ((row.workspace_id, row.workspace_seq), row.hashes)).collect())
+}
+
+async fn copy(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut copied = Rows::of(3);
+    for Row { recorded, hashes } in rows {
+        copied.row().uuid(recorded.workspace_id.0).number(recorded.workspace_seq).bytes(hashes);
+    }
+    copied.send(conn, "proof_nodes (workspace_id, workspace_seq, hashes)").await
 }
 
 async fn insert(conn: &mut PgConnection, rows: &[&Row<'_>]) -> Result<(), sqlx::Error> {

@@ -1,5 +1,6 @@
 //! How events become states: each event adds the state it leads to, and nothing is ever changed.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -28,13 +29,15 @@ impl Projection for States {
     const TABLES: &'static [&'static str] = &["states", "joined_workspaces"];
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        let mut fold = Fold::load(conn, batch).await?;
-        for recorded in batch {
-            fold.event(recorded)?;
-        }
+        let fold = Fold::of(conn, batch).await?;
         write::insert(conn, &fold.rows).await?;
-        write::join(conn, &fold.joined).await?;
-        write::spread_profiles(conn, &fold.changed).await
+        fold.join_and_spread(conn).await
+    }
+
+    async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+        let fold = Fold::of(conn, batch).await?;
+        write::copy(conn, &fold.rows).await?;
+        fold.join_and_spread(conn).await
     }
 }
 
@@ -47,11 +50,31 @@ struct Fold {
     changed: Vec<Changed>,
 }
 
-/// The last state there is of something, as text, and the life it belongs to.
+/// The last state there is of something, and the life it belongs to.
 pub(super) struct Latest {
     pub(super) since_position: i64,
     pub(super) sorted_by: Time,
-    pub(super) state: String,
+    pub(super) state: Known,
+}
+
+/// A state as it was stored, or as this batch has folded it.
+pub(super) enum Known {
+    Stored(String),
+    Folded(Box<dyn Any + Send + Sync>),
+}
+
+impl Known {
+    fn state<S: Clone + DeserializeOwned + 'static>(&self) -> Result<S, sqlx::Error> {
+        match self {
+            Self::Stored(text) => {
+                serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+            }
+            Self::Folded(state) => {
+                let state = state.downcast_ref::<S>().cloned();
+                state.ok_or_else(|| sqlx::Error::Decode("a state of another kind".into()))
+            }
+        }
+    }
 }
 
 /// What an event makes of a state.
@@ -89,6 +112,19 @@ fn needed(recorded: &Recorded) -> Vec<Key> {
 }
 
 impl Fold {
+    async fn of(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
+        let mut fold = Self::load(conn, batch).await?;
+        for recorded in batch {
+            fold.event(recorded)?;
+        }
+        Ok(fold)
+    }
+
+    async fn join_and_spread(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        write::join(conn, &self.joined).await?;
+        write::spread_profiles(conn, &self.changed).await
+    }
+
     async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
         let keys: BTreeSet<Key> = batch.iter().flat_map(needed).collect();
         let latest = write::load(conn, keys).await?;
@@ -219,12 +255,11 @@ impl Fold {
         change: impl FnOnce(S) -> S,
     ) -> Result<(S, S), sqlx::Error>
     where
-        S: Default + Clone + Serialize + DeserializeOwned,
+        S: Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let key = (recorded.workspace_id.0, next.kind, next.id.to_owned());
         let latest = self.latest.get(&key);
-        let before = latest.map(|latest| serde_json::from_str(&latest.state)).transpose();
-        let before: S = before.map_err(|error| sqlx::Error::Decode(error.into()))?.unwrap_or_default();
+        let before: S = latest.map(|latest| latest.state.state()).transpose()?.unwrap_or_default();
         let (since_position, sorted_by) = match (next.begins, latest) {
             (Some(at), _) => (recorded.position, at),
             (None, Some(latest)) => (latest.since_position, latest.sorted_by),
@@ -242,8 +277,9 @@ impl Fold {
             recorded_at: recorded.recorded_at,
             sorted_by,
             gone: (next.gone)(&after),
-            state: state.clone(),
+            state,
         });
+        let state = Known::Folded(Box::new(after.clone()));
         self.latest.insert(key, Latest { since_position, sorted_by, state });
         Ok((before, after))
     }

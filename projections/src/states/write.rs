@@ -7,7 +7,8 @@ use tenure_aggregates::Time;
 use uuid::Uuid;
 
 use super::Kind;
-use super::fold::Latest;
+use super::fold::{Known, Latest};
+use crate::copy::Rows;
 use crate::rows::column;
 
 pub(super) struct Row {
@@ -64,7 +65,8 @@ pub(super) async fn load(
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            let (since_position, sorted_by, state) = (row.since_position, row.sorted_by, row.state);
+            let (since_position, sorted_by) = (row.since_position, row.sorted_by);
+            let state = Known::Stored(row.state);
             Some((of(row.number)?, Latest { since_position, sorted_by, state }))
         })
         .collect())
@@ -95,6 +97,31 @@ pub(super) async fn insert(conn: &mut PgConnection, rows: &[Row]) -> Result<(), 
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The same rows, into a table that is being built.
+pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut copied = Rows::of(10);
+    for row in rows {
+        copied
+            .row()
+            .uuid(row.workspace_id)
+            .text(row.kind.as_str())
+            .text(&row.id)
+            .number(row.from_position)
+            .number(row.since_position)
+            .number(row.sequence)
+            .time(row.recorded_at)
+            .time(row.sorted_by)
+            .flag(row.gone)
+            .text(&row.state);
+    }
+    let table = "states (workspace_id, kind, id, from_position, since_position, sequence, recorded_at, sorted_by, gone,
+                         state)";
+    copied.send(conn, table).await
 }
 
 /// Whoever joins a workspace brings every state of theirs along; once there, [`spread_profiles`] brings the later ones.

@@ -247,7 +247,7 @@ fn list<T: ToString>(items: &std::collections::BTreeSet<T>) -> String {
 
 /// `name “Acme” → “Acme Ltd”, slug none → “acme”`
 fn changes(recorded: &Recorded) -> Result<String, StoreError> {
-    let changes = describe(recorded, &recorded.event)?.changes;
+    let changes = describe(recorded, &recorded.event)?.changes();
     let change = |(field, change): (&String, &Value)| {
         format!("{field} {} → {}", value(&change["from"]), value(&change["to"]))
     };
