@@ -26,6 +26,7 @@
 
 mod child;
 mod load;
+mod overload;
 mod plan;
 mod postgres;
 mod report;
@@ -37,6 +38,7 @@ fn main() {
     match child::name().as_deref() {
         None => measure(&Plan::from_args()),
         Some("closed") => child::answer(load::closed::work),
+        Some("open") => child::answer(load::open::work),
         Some(other) => panic!("no process does {other}"),
     }
 }
@@ -62,7 +64,7 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
         Part::Rebuild => missing(part),
         Part::Startup => missing(part),
         Part::Past => missing(part),
-        Part::Overload => missing(part),
+        Part::Overload => overload::run(plan, report).await,
         Part::Export => missing(part),
         Part::Storage => missing(part),
     }
