@@ -195,8 +195,8 @@ mod tests {
             assert!(futures::poll!(waits.as_mut()).is_pending());
         }
         assert_eq!(queues.line_up(&hot).await.unwrap_err(), StoreError::Overloaded);
-        let other = (0..).map(|n| stream(&n.to_string()));
-        let other = other.into_iter().find(|other| !queues.is_contended(other)).unwrap();
+        let mut others = (0..).map(|n: u32| stream(&n.to_string()));
+        let other = others.find(|other| !queues.is_contended(other)).unwrap();
         drop(queues.line_up(&other).await.unwrap());
         drop(held);
         for waits in waiting {
