@@ -2,7 +2,7 @@
 
 mod figure;
 
-pub use figure::{Figure, Goal};
+pub use figure::{Figure, Goal, TENURE};
 
 /// Every figure of a run, in the order in which they were measured.
 #[derive(Debug, Default)]
