@@ -33,6 +33,7 @@ mod companies;
 mod export;
 mod history;
 mod load;
+mod overload;
 mod past;
 mod plan;
 mod postgres;
@@ -52,6 +53,7 @@ fn main() {
         None => measure(&Plan::from_args()),
         Some("closed") => child::answer(load::closed::work),
         Some("memory") => child::answer(checks::memory::work),
+        Some("open") => child::answer(load::open::work),
         Some(other) => panic!("no process does {other}"),
     }
 }
@@ -79,12 +81,8 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
         Part::Rebuild => rebuild::run(plan, report).await,
         Part::Startup => startup::run(plan, report).await,
         Part::Past => past::run(plan, report).await,
-        Part::Overload => missing(part),
+        Part::Overload => overload::run(plan, report).await,
         Part::Export => export::run(plan, report).await,
         Part::Storage => storage::run(plan, report).await,
     }
-}
-
-fn missing(part: Part) {
-    eprintln!("{} is not there yet", part.name());
 }

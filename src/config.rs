@@ -84,6 +84,8 @@ pub struct Settings {
     pub webhook_allow_networks: Option<String>,
     #[serde(skip)]
     pub delivery_times: crate::deliveries::Times,
+    #[serde(skip)]
+    pub limits: crate::overload::Limits,
 }
 
 /// What was said on the command line.

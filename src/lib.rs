@@ -8,6 +8,7 @@
 //! - [`mail`]: mail to people, one of the ways out
 //! - [`attempts`]: what was refused; nothing else is written beside the log
 //! - [`audit`]: what was done and what was refused in one order, and its export
+//! - [`overload`]: who is turned away when more is asked than can be done, and whose turn is next
 //! - [`resources`]: the shapes clients rely on
 //! - [`checkpoints`]: the history, signed
 //! - [`cli`], [`config`], [`service`]: how it starts and stops
@@ -36,6 +37,7 @@ pub mod ids;
 pub mod issuers;
 pub mod key_ring;
 pub mod mail;
+pub mod overload;
 pub mod past;
 pub mod projector;
 pub mod reads;

@@ -48,13 +48,21 @@ impl Reads {
         workspace: WorkspaceId,
         seen: Option<i64>,
     ) -> Result<TenantTx, Failure> {
-        self.begin(workspace, self.store.heads.workspace_position(workspace), seen).await
+        self.ready(workspace, seen).await?;
+        Ok(self.within(workspace).await?)
+    }
+
+    /// Waits, bounded, until a read of a workspace would see what this process last committed there, and everything up
+    /// to `seen`.
+    pub async fn ready(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<(), Failure> {
+        self.fresh(self.store.heads.workspace_position(workspace), seen).await
     }
 
     /// A transaction on a user's personal workspace. What is shown there may come from any workspace, so it sees
     /// everything this process committed.
     pub async fn personal(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<TenantTx, Failure> {
-        let mut tx = self.begin(workspace, self.store.heads.position(), seen).await?;
+        self.fresh(self.store.heads.position(), seen).await?;
+        let mut tx = self.within(workspace).await?;
         self.refuse_parked(&mut tx).await?;
         Ok(tx)
     }
@@ -154,11 +162,10 @@ impl Reads {
         Ok((row.seq, row.position))
     }
 
-    async fn begin(&self, workspace: WorkspaceId, own: i64, seen: Option<i64>) -> Result<TenantTx, Failure> {
+    async fn fresh(&self, own: i64, seen: Option<i64>) -> Result<(), Failure> {
         if let Some(seen) = seen {
             self.check_position(seen).await?;
         }
-        self.wait_for(own.max(seen.unwrap_or(0))).await?;
-        Ok(TenantTx::begin(&self.pool, workspace).await.map_err(StoreError::from)?)
+        self.wait_for(own.max(seen.unwrap_or(0))).await
     }
 }

@@ -24,6 +24,7 @@ use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
 use crate::http::App;
 use crate::http::accept_page::AcceptPage;
+use crate::http::admission::Admission;
 use crate::http::base::client_addr::TrustedProxies;
 use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
@@ -129,6 +130,7 @@ impl Service {
             sessions,
             checkpoints,
             key_ring,
+            admission: Admission::new(settings.limits, settings.pool_size),
             rate_limits: told.quotas.as_ref().map(RateLimits::new),
             trusted_proxies: told.trusted_proxies,
             webhook_networks: told.webhook_networks,
@@ -289,7 +291,14 @@ fn trusted_issuers(settings: &Settings, own: &str) -> anyhow::Result<Issuers> {
 }
 
 async fn look_after_limits(app: Arc<App>, stop: CancellationToken) {
-    if let Some(limits) = &app.rate_limits {
-        limits.look_after(stop).await;
+    let limits = async {
+        match &app.rate_limits {
+            Some(limits) => limits.look_after(stop).await,
+            None => stop.cancelled().await,
+        }
+    };
+    tokio::select! {
+        () = limits => {}
+        () = app.admission.watch() => {}
     }
 }

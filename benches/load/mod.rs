@@ -1,12 +1,14 @@
 //! Load: clients that ask, and what they measured.
 //!
 //! - [`closed`]: so many connections, each asking again as soon as it is answered, from a process of its own
+//! - [`open`]: requests come at their own rate, whether or not the earlier ones are answered; also of its own
 //! - [`inside`]: the same for code that is called in this process
 //! - [`request`], [`answer`]: HTTP as far as those need it
 
 pub mod answer;
 pub mod closed;
 pub mod inside;
+pub mod open;
 pub mod request;
 
 use std::time::Duration;

@@ -16,6 +16,7 @@ use tenure_aggregates::WorkspaceId;
 use uuid::Uuid;
 
 use super::App;
+use super::admission;
 use super::base::conditional::{IdempotencyKey, IfMatch, TENURE_POSITION, etag};
 use super::base::problem::Problem;
 use super::base::query::{NoQuery, Query};
@@ -23,6 +24,7 @@ use super::caller::Caller;
 use super::witness::Witness;
 use crate::clock;
 use crate::commands::{Precondition, upkeep};
+use crate::overload::Lane;
 use crate::resources::{Answer, Secret};
 use crate::secrets::{api_key, invitation_token, invite_code, webhook_secret};
 use crate::store::idempotency::{KeyScope, RequestKey};
@@ -41,6 +43,7 @@ pub struct Act {
     key: Option<String>,
     method: String,
     path: String,
+    lane: Lane,
 }
 
 impl FromRequestParts<Arc<App>> for Act {
@@ -83,7 +86,8 @@ impl Act {
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |whole| whole.as_str());
         let (method, path) = (parts.method.to_string(), path.to_owned());
         let witness = Witness::of(parts);
-        Ok(Self { app: app.clone(), caller, precondition, witness, key, method, path })
+        let lane = admission::lane(parts);
+        Ok(Self { app: app.clone(), caller, precondition, witness, key, method, path, lane })
     }
 }
 
@@ -126,8 +130,10 @@ impl Act {
     {
         self.witness.commands(C::NAME);
         let (app, origin, key) = (self.app.clone(), self.origin(), self.key(workspace, body));
+        let turn = self.app.admission.commands(self.lane).await?;
         let started = std::time::Instant::now();
         let done = tokio::spawn(async move {
+            let _turn = turn;
             let done = app.store.run(&command, origin.clone(), key.clone(), clock::now).await;
             match done {
                 // Perhaps a seat is held by somebody whose time has come, and only nobody has recorded it yet; or
@@ -142,7 +148,13 @@ impl Act {
                 other => other,
             }
         });
-        let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
+        let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))?;
+        let done = done.map_err(|failure| match failure {
+            Failure::Store(StoreError::Overloaded) => {
+                admission::turned_away(self.app.store.seconds_to_drain())
+            }
+            other => other.into(),
+        })?;
         metrics::histogram!("tenure_command_seconds").record(started.elapsed());
         self.outcome(&done)
     }

@@ -13,14 +13,17 @@ use tenure_aggregates::{
     ApiKeyId, Catalogue, Permission, PermissionName, Rights, Time, UserId, WorkspaceId, authority, workspace,
 };
 use tenure_projections::{TenantTx, api_keys, members, permissions, workspaces};
+use tokio::sync::OnceCell;
 use utoipa::IntoParams;
 
 use super::App;
+use super::admission;
 use super::base::conditional::{TENURE_POSITION, TenurePosition, etag};
 use super::base::problem::Problem;
 use super::caller::Caller;
 use super::checks;
 use crate::clock;
+use crate::overload::{Lane, Turn};
 use crate::past::{Moment, Past};
 use crate::store::origin::Actor;
 use crate::store::{Failure, StoreError};
@@ -42,6 +45,9 @@ pub struct Look {
     pub caller: Caller,
     pub now: Time,
     seen: Option<i64>,
+    /// Taken with the first look at the database, and kept until the request is done.
+    turn: OnceCell<Option<Turn>>,
+    lane: Lane,
 }
 
 impl FromRequestParts<Arc<App>> for Look {
@@ -50,14 +56,22 @@ impl FromRequestParts<Arc<App>> for Look {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let TenurePosition(seen) = TenurePosition::from_request_parts(parts, app).await?;
-        Ok(Self { app: app.clone(), caller, now: clock::now(), seen })
+        let (turn, lane) = (OnceCell::new(), admission::lane(parts));
+        Ok(Self { app: app.clone(), caller, now: clock::now(), seen, turn, lane })
     }
 }
 
 impl Look {
-    /// A read of the same caller after a command.
+    /// A read of the same caller after a command, which has happened and is to be answered: it waits for no turn.
     pub fn after(app: &Arc<App>, caller: &Caller, position: i64) -> Self {
-        Self { app: app.clone(), caller: caller.clone(), now: clock::now(), seen: Some(position) }
+        let (app, caller, now, seen) = (app.clone(), caller.clone(), clock::now(), Some(position));
+        Self { app, caller, now, seen, turn: OnceCell::new_with(Some(None)), lane: Lane::default() }
+    }
+
+    /// Waits, bounded, for this request's turn to read. Whoever waits for the read models does so before.
+    async fn turn(&self) -> Result<(), Problem> {
+        let take = async || self.app.admission.reads(self.lane).await.map(Some);
+        self.turn.get_or_try_init(take).await.map(drop)
     }
 
     /// A transaction on a workspace the caller may see in this way. To a stranger it looks as if there were none;
@@ -67,7 +81,9 @@ impl Look {
         if !self.caller.0.opens(id) {
             return Err(Failure::from(workspace::Refusal::NotFound).into());
         }
-        let mut tx = self.app.reads.workspace_though_parked(id, self.seen).await?;
+        self.app.reads.ready(id, self.seen).await?;
+        self.turn().await?;
+        let mut tx = self.app.reads.within(id).await?;
         match &self.caller.0.actor {
             Some(Actor::Service | Actor::System) => {
                 self.app.reads.refuse_parked(&mut tx).await?;
@@ -118,12 +134,16 @@ impl Look {
             Some(Actor::User(caller)) if caller == user => {}
             Some(Actor::User(_) | Actor::ApiKey { .. }) | None => return Err(no_such_user()),
         }
+        self.await_position().await?;
+        self.app.reads.catch_up(None).await?;
+        self.turn().await?;
         Ok(self.app.reads.personal(WorkspaceId::personal(user), self.seen).await?)
     }
 
     /// The moment a read is about, if it is not now. The read models have come to it.
     pub async fn past(&self, as_of: Option<&str>) -> Result<Option<Past>, Problem> {
         let Some(moment) = as_of.and_then(Moment::parse) else { return Ok(None) };
+        self.turn().await?;
         let (reads, projector) = (&self.app.reads, &self.app.projector_pool);
         let past = Past::at(moment, "?as_of", reads, projector, self.now).await?;
         reads.wait_for(past.position).await?;

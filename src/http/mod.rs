@@ -8,6 +8,7 @@
 //! - [`access`]: decisions, as AuthZEN asks for them
 //! - [`caller`]: authentication; [`act`]: what every command shares; [`look`]: what every read shares
 //! - [`accept_page`]: Tenure's own page for whoever follows an invitation's link
+//! - [`admission`]: who is let in at all while there is much to do
 //! - [`rate_limits`]: how often some routes may be asked; [`witness`]: what of a refused request is noted
 //! - [`list`]: pages and cursors; [`checks`]: validation at the door; [`problem`]: failures to problems
 //! - [`dev_mailbox`]: the mails of development, for the developer alone
@@ -17,6 +18,7 @@
 pub mod accept_page;
 pub mod access;
 pub mod act;
+pub mod admission;
 pub mod api_keys;
 pub mod audit_log;
 pub mod base;
@@ -71,6 +73,7 @@ use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::webhooks::Networks;
 use accept_page::AcceptPage;
+use admission::Admission;
 use base::client_addr::TrustedProxies;
 use base::envelope::{EnvelopeOptions, with_envelope};
 use rate_limits::RateLimits;
@@ -92,6 +95,7 @@ pub struct App {
     /// The origin under which browsers know this service.
     pub own_origin: Option<String>,
     pub key_ring: Arc<KeyRing>,
+    pub admission: Admission,
     /// None when they are turned off.
     pub rate_limits: Option<RateLimits>,
     pub trusted_proxies: TrustedProxies,
@@ -119,8 +123,11 @@ fn whole(app: Arc<App>) -> Router {
     let trusted_proxies = app.trusted_proxies.clone();
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
+    let admitted = from_fn_with_state(app.clone(), admission::admit);
     let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(watched).layer(limited);
     let routes = routes.merge(health::routes()).merge(dev_mailbox::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
-    with_envelope(router, EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) })
+    let envelope = EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) };
+    // Before the envelope: to be turned away costs less than it does.
+    with_envelope(router, envelope).layer(admitted)
 }

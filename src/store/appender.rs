@@ -8,7 +8,7 @@ use std::time::Instant;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tenure_aggregates::{Time, WorkspaceId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,9 +17,11 @@ use super::connection::{Connection, Sent, unknown_workspaces};
 use super::error::{Failure, StoreError};
 use super::heads::{CachedState, Heads, Read, Ticket};
 use super::idempotency::RequestKey;
+use super::queue::{self, Queued, Rejected};
 use super::stream::StreamKey;
 use super::watcher::Watcher;
 use crate::data_keys::{Destruction, NewDataKey, Vault};
+use crate::overload::Bound;
 
 /// How many units may wait; one more is turned away at once.
 const QUEUE: usize = 8192;
@@ -120,6 +122,13 @@ impl Append {
         self.reads.iter().find(|read| read.stream == *key).map(|read| read.sequence)
     }
 
+    /// The workspace it is about, first of all.
+    fn workspace(&self) -> Uuid {
+        let event = self.events.first().map(|event| event.workspace);
+        let key = || self.key.as_ref().map(|key| key.request.scope.workspace);
+        event.or_else(key).unwrap_or_default()
+    }
+
     /// How many positions the events take.
     pub fn length(&self) -> i64 {
         i64::try_from(self.events.len()).unwrap_or(i64::MAX)
@@ -145,7 +154,7 @@ pub(super) struct Job {
 
 #[derive(Debug, Clone)]
 pub struct Appender {
-    jobs: mpsc::Sender<Job>,
+    jobs: queue::Sender<Job>,
     closing: CancellationToken,
     /// Ends when the thread does.
     ended: watch::Receiver<()>,
@@ -159,7 +168,7 @@ impl Appender {
         vault: Vault,
         watcher: Arc<dyn Watcher>,
     ) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = queue::queue(QUEUE);
         let closing = CancellationToken::new();
         let (alive, ended) = watch::channel(());
         let (ready, started) = oneshot::channel();
@@ -195,16 +204,22 @@ impl Appender {
     ) -> Result<impl Future<Output = Result<Appended, Failure>> + use<>, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let job = Job { append, reply, queued: Instant::now() };
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("shutting down".to_owned()),
+        self.jobs.try_send(job).map_err(|rejected| match rejected {
+            Rejected::Full => turned_away(Bound::Append),
+            Rejected::Share => turned_away(Bound::AppendShare),
+            Rejected::Closed => StoreError::Unavailable("shutting down".to_owned()),
         })?;
         Ok(async move { outcome.await.map_err(|_| StoreError::OutcomeUnknown)? })
     }
 
     /// How many units wait.
     pub fn queue_depth(&self) -> usize {
-        QUEUE - self.jobs.capacity()
+        self.jobs.len()
+    }
+
+    /// In how many seconds what waits now will have been written, as things go.
+    pub fn seconds_to_drain(&self) -> u64 {
+        self.jobs.seconds_to_drain()
     }
 
     /// Writes what is queued, then stops.
@@ -225,7 +240,7 @@ pub async fn counters(pool: &PgPool, workspace: WorkspaceId) -> Result<Counters,
 }
 
 struct Writer {
-    queue: mpsc::Receiver<Job>,
+    queue: queue::Receiver<Job>,
     connection: Connection,
     heads: Arc<Heads>,
     vault: Vault,
@@ -242,11 +257,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             batch.append(&mut self.later);
-            while batch.len() < BATCH
-                && let Ok(job) = self.queue.try_recv()
-            {
-                batch.push(job);
-            }
+            self.queue.try_recv_many(&mut batch, BATCH);
             if batch.is_empty() && self.untold.is_some() {
                 self.tell();
                 continue;
@@ -371,9 +382,24 @@ impl Writer {
     }
 }
 
+fn turned_away(bound: Bound) -> StoreError {
+    bound.met();
+    StoreError::Overloaded
+}
+
 fn refuse(jobs: Vec<Job>, error: &StoreError) {
     for job in jobs {
         let _ = job.reply.send(Err(Failure::Store(error.clone())));
+    }
+}
+
+impl Queued for Job {
+    fn lane(&self) -> Uuid {
+        self.append.workspace()
+    }
+
+    fn cost(&self) -> u32 {
+        u32::try_from(self.append.events.len()).unwrap_or(u32::MAX)
     }
 }
 

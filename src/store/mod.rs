@@ -4,6 +4,7 @@
 //! - [`unit_of_work`]: one command's reads and buffered events; loads through stock postgres-es, commits once
 //! - [`appender`]: the task that owns all writes of this process, in batches; [`batch`] decides what a batch may
 //!   hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
+//! - [`queue`]: what waits for it, bounded and fair between workspaces
 //! - [`heads`]: what this process knows of streams and workspaces, exact as long as the fence holds
 //! - [`loader`]: stock `PostgresEventRepository`, wrapped so that no stream of another workspace is taken
 //! - [`idempotency`]: keys of requests and the answers kept for them
@@ -20,6 +21,7 @@ pub mod heads;
 pub mod idempotency;
 pub mod loader;
 pub mod origin;
+mod queue;
 pub mod retry;
 mod sealing;
 mod statement;
@@ -71,6 +73,11 @@ impl Store {
     /// How many units wait to be written.
     pub fn queue_depth(&self) -> usize {
         self.appender.queue_depth()
+    }
+
+    /// In how many seconds what waits now will have been written, as things go.
+    pub fn seconds_to_drain(&self) -> u64 {
+        self.appender.seconds_to_drain()
     }
 
     /// For reads that need a stream as the log has it.

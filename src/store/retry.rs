@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenure_aggregates::Time;
@@ -16,11 +16,14 @@ use super::idempotency::{self, RequestKey};
 use super::origin::Origin;
 use super::stream::StreamKey;
 use super::unit_of_work::{Committed, Mode, UnitOfWork};
+use crate::overload::Bound;
 
 /// How often a command is decided before its client is told that others keep getting in the way.
 const ATTEMPTS: u32 = 12;
 /// How many lines there are to stand in for a contended stream.
 const LINES: usize = 1024;
+/// How many may stand in one; one more is turned away at once.
+const LINE: usize = 256;
 
 /// One command, which may have to be decided more than once.
 pub trait Command: Send + Sync {
@@ -44,30 +47,58 @@ pub struct Done {
 /// Where commands line up behind one another once they have been in each other's way: then each finds the state the
 /// one before it will leave, and a stream moves as often in a batch as there are commands on it.
 #[derive(Debug)]
-pub struct Queues(Vec<Arc<Mutex<()>>>);
+pub struct Queues(Vec<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    first: Arc<Mutex<()>>,
+    standing: AtomicUsize,
+}
+
+/// One who stands in a line, until it is dropped.
+struct Standing<'a>(&'a Line);
 
 impl Default for Queues {
     fn default() -> Self {
-        Self((0..LINES).map(|_| Arc::default()).collect())
+        Self((0..LINES).map(|_| Line::default()).collect())
     }
 }
 
 impl Queues {
-    async fn line_up(&self, stream: &StreamKey) -> OwnedMutexGuard<()> {
-        self.line(stream).clone().lock_owned().await
+    /// Waits to be the first in line for the stream, unless too many do already.
+    async fn line_up(&self, stream: &StreamKey) -> Result<OwnedMutexGuard<()>, StoreError> {
+        let line = self.line(stream);
+        let _standing = line.stand().ok_or_else(|| {
+            Bound::Line.met();
+            StoreError::Overloaded
+        })?;
+        Ok(line.first.clone().lock_owned().await)
     }
 
     /// Whether somebody stands in line for the stream, so that barging in would only make both lose time.
     pub(super) fn is_contended(&self, stream: &StreamKey) -> bool {
-        self.line(stream).try_lock().is_err()
+        self.line(stream).first.try_lock().is_err()
     }
 
-    fn line(&self, stream: &StreamKey) -> &Arc<Mutex<()>> {
+    fn line(&self, stream: &StreamKey) -> &Line {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
         #[allow(clippy::cast_possible_truncation, reason = "only the remainder counts")]
         let line = hasher.finish() as usize % self.0.len();
         &self.0[line]
+    }
+}
+
+impl Line {
+    fn stand(&self) -> Option<Standing<'_>> {
+        let standing = Standing(self);
+        (self.standing.fetch_add(1, Ordering::Relaxed) < LINE).then_some(standing)
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.0.standing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -87,7 +118,7 @@ impl Store {
             let mode = Mode { command: C::NAME, use_cache };
             // Never two lines at once: that is how two commands would wait for each other forever.
             let line = match &in_line {
-                Some(stream) => Some(self.queues.line_up(stream).await),
+                Some(stream) => Some(self.queues.line_up(stream).await?),
                 None => None,
             };
             let mut unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode, line);
@@ -150,4 +181,30 @@ impl Store {
 /// A few milliseconds, more with every attempt, so that two losers do not meet again.
 fn jitter(attempt: u32) -> Duration {
     Duration::from_micros(fastrand::u64(100..=200 << attempt.min(6)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_is_bounded_and_others_are_open() {
+        let queues = Queues::default();
+        let stream = |id: &str| StreamKey { aggregate_type: "Claim", id: id.into() };
+        let (hot, held) = (stream("hot"), queues.line_up(&stream("hot")).await.unwrap());
+        let mut waiting: Vec<_> = (0..LINE).map(|_| Box::pin(queues.line_up(&hot))).collect();
+        for waits in &mut waiting {
+            assert!(futures::poll!(waits.as_mut()).is_pending());
+        }
+        assert_eq!(queues.line_up(&hot).await.unwrap_err(), StoreError::Overloaded);
+        let mut others = (0..).map(|n: u32| stream(&n.to_string()));
+        let other = others.find(|other| !queues.is_contended(other)).unwrap();
+        drop(queues.line_up(&other).await.unwrap());
+        drop(held);
+        for waits in waiting {
+            drop(waits.await.unwrap());
+        }
+        drop(queues.line_up(&hot).await.unwrap());
+        assert_eq!(queues.line(&hot).standing.load(Ordering::Relaxed), 0, "nobody is left behind");
+    }
 }

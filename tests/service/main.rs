@@ -46,6 +46,7 @@ mod log;
 mod mail;
 mod master_keys;
 mod model;
+mod overload;
 mod past;
 mod people;
 mod permissions;

@@ -1,0 +1,126 @@
+//! Tests of [`super`].
+
+use futures::poll;
+use tokio::task::unconstrained;
+
+use super::super::Lanes;
+use super::*;
+
+fn lane(name: &str) -> Lane {
+    thread_local!(static LANES: Lanes = Lanes::default());
+    LANES.with(|lanes| lanes.of(None, &[name.as_bytes()]))
+}
+
+#[tokio::test]
+async fn a_lane_has_its_share_at_work_and_waits_with_the_rest() {
+    let turns = Turns::new("test", 10, 3);
+    let mut at_work = Vec::new();
+    for _ in 0..3 {
+        at_work.push(turns.take(lane("noisy")).await.unwrap());
+    }
+    let mut waits = Box::pin(turns.take(lane("noisy")));
+    assert!(poll!(waits.as_mut()).is_pending());
+    let quiet = turns.take(lane("quiet")).await.unwrap();
+    assert_eq!(turns.waiting(), 1);
+    drop(quiet);
+    assert!(poll!(waits.as_mut()).is_pending(), "not for another lane's turn");
+    drop(at_work.pop());
+    waits.await.unwrap();
+}
+
+#[tokio::test]
+async fn with_all_turns_taken_the_lanes_come_in_turn_and_each_keeps_its_order() {
+    let turns = Turns::new("test", 1, 1);
+    let held = turns.take(lane("first")).await.unwrap();
+    let names = ["noisy", "noisy", "noisy", "noisy", "a", "b", "a"];
+    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut tasks = Vec::new();
+    for (n, name) in names.into_iter().enumerate() {
+        let (turns, told, of) = (turns.clone(), told.clone(), lane(name));
+        tasks.push(tokio::spawn(async move {
+            let turn = turns.take(of).await.unwrap();
+            told.send((name, n)).unwrap();
+            drop(turn);
+        }));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(turns.waiting(), 7);
+    drop((held, told));
+    let mut came = Vec::new();
+    while let Some(next) = order.recv().await {
+        came.push(next);
+    }
+    let expected = [("noisy", 0), ("a", 4), ("b", 5), ("noisy", 1), ("a", 6), ("noisy", 2), ("noisy", 3)];
+    assert_eq!(came, expected);
+}
+
+#[tokio::test]
+async fn who_goes_away_leaves_nothing_behind() {
+    let turns = Turns::new("test", 1, 1);
+    let held = turns.take(lane("a")).await.unwrap();
+    for name in ["a", "b", "a", "c"] {
+        let mut waits = Box::pin(turns.take(lane(name)));
+        assert!(poll!(waits.as_mut()).is_pending());
+    }
+    assert_eq!(turns.waiting(), 0);
+    // Called, and gone before it was heard.
+    let mut called = Box::pin(turns.take(lane("b")));
+    assert!(poll!(called.as_mut()).is_pending());
+    let mut after = Box::pin(turns.take(lane("c")));
+    assert!(poll!(after.as_mut()).is_pending());
+    drop(held);
+    drop(called);
+    let after = after.await.unwrap();
+    drop(after);
+    let state = turns.lock();
+    assert_eq!((state.free, state.lanes.len(), state.next.len()), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever() {
+    let state = State { free: 1, share: 1, lanes: HashMap::new(), next: VecDeque::new() };
+    let shared = Shared { what: "test", patience: Duration::from_millis(1), state: Mutex::new(state) };
+    let turns = Turns(Arc::new(shared));
+    let _held = turns.take(lane("a")).await.unwrap();
+    assert_eq!(turns.take(lane("b")).await.unwrap_err(), Bound::Turn);
+    assert_eq!(turns.waiting(), 0);
+}
+
+#[tokio::test]
+async fn at_random_no_turn_is_lost_and_no_bound_passed() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (all, share) = (random.usize(1..8), random.usize(1..4));
+        let turns = Turns::new("test", all, share);
+        let lanes: Vec<_> = (0..6).map(|n| lane(&n.to_string())).collect();
+        let mut waiting = Vec::new();
+        let mut at_work: Vec<(usize, Turn)> = Vec::new();
+        for _ in 0..3_000 {
+            match random.u8(0..8) {
+                0..4 => {
+                    let n = random.usize(0..6).min(random.usize(0..6));
+                    waiting.push((n, Box::pin(turns.take(lanes[n]))));
+                }
+                4..7 if !at_work.is_empty() => drop(at_work.swap_remove(random.usize(0..at_work.len()))),
+                7 if !waiting.is_empty() => drop(waiting.swap_remove(random.usize(0..waiting.len()))),
+                _ => {}
+            }
+            let mut still = Vec::new();
+            for (n, mut waits) in waiting {
+                // So many are polled that tokio would have this task pause.
+                match poll!(unconstrained(waits.as_mut())) {
+                    std::task::Poll::Ready(turn) => at_work.push((n, turn.unwrap())),
+                    std::task::Poll::Pending => still.push((n, waits)),
+                }
+            }
+            waiting = still;
+            let of = |n: usize| at_work.iter().filter(|(lane, _)| *lane == n).count();
+            assert!(at_work.len() <= all && (0..6).all(|n| of(n) <= share), "seed {seed}");
+            let idle = at_work.len() < all && waiting.iter().any(|(n, _)| of(*n) < share);
+            assert!(!idle, "seed {seed}: somebody waits although there is a turn for them");
+        }
+        drop((waiting, at_work));
+        let state = turns.lock();
+        assert_eq!((state.free, state.lanes.len(), state.next.len()), (all, 0, 0), "seed {seed}");
+    }
+}
