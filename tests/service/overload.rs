@@ -122,9 +122,9 @@ async fn past_every_bound_all_are_turned_away_but_the_questions_about_the_servic
     }
     let mut holder = stalled(&service).await;
     let mut waiting = JoinSet::new();
-    for (n, user) in users.iter().enumerate() {
+    for n in 0..users.len() {
         let body = json!({"email": format!("new-{n}@example.com"), "email_verified": true, "name": "New"});
-        let request = user.request(Method::PUT, &format!("/v1/users/user-{n}")).json(&body);
+        let request = service.request(Method::PUT, &format!("/v1/users/user-{n}"), None).json(&body);
         waiting.spawn(Answer::of(request));
     }
     waiting.spawn(renames(&ada, &noisy, "Noisy"));
