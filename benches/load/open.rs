@@ -103,7 +103,10 @@ fn schedule(load: &Load) -> Vec<(Duration, usize, usize)> {
     let mut all = Vec::new();
     for (number, stream) in load.streams.iter().enumerate() {
         let mut at = 0.0;
-        while stream.per_second > 0.0 {
+        if stream.per_second <= 0.0 {
+            continue;
+        }
+        loop {
             at -= (1.0 - random.random::<f64>()).ln() / stream.per_second;
             if at >= load.seconds * 1.25 {
                 break;
@@ -211,13 +214,11 @@ impl Clients {
             let may_return = answer.header("retry-after").is_some();
             let mut state = self.state.borrow_mut();
             self.note(&mut state.tallies[arrival.stream], arrival.at, is_good, status == 503 && may_return);
-            match state.waiting.pop_front() {
-                Some(next) => arrival = next,
-                None => {
-                    state.under_way -= 1;
-                    return state.idle.push(connection);
-                }
-            }
+            let Some(next) = state.waiting.pop_front() else {
+                state.under_way -= 1;
+                return state.idle.push(connection);
+            };
+            arrival = next;
         }
     }
 

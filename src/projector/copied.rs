@@ -85,9 +85,10 @@ mod tests {
         let mut bytes = SIGNATURE.to_vec();
         bytes.extend([0; 8]);
         bytes.extend(COLUMNS.to_be_bytes());
+        let workspace = Uuid::from_u128(1);
         let columns: [&[u8]; 11] = [
             &7_i64.to_be_bytes(),
-            Uuid::from_u128(1).as_bytes(),
+            workspace.as_bytes(),
             &3_i64.to_be_bytes(),
             b"User",
             b"ada",
