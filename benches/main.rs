@@ -22,17 +22,27 @@
     clippy::cast_sign_loss,
     reason = "figures for people"
 )]
+#![allow(clippy::format_push_string, reason = "nobody waits for the report")]
 #![allow(unreachable_pub, reason = "one program: nothing is reachable from outside")]
 
+mod append;
+mod checks;
 mod child;
+mod commands;
+mod companies;
+mod export;
 mod history;
 mod load;
+mod past;
 mod plan;
 mod postgres;
+mod prefill;
 mod reads;
+mod rebuild;
 mod report;
 mod server;
 mod startup;
+mod storage;
 
 use plan::{Part, Plan};
 use report::Report;
@@ -41,6 +51,7 @@ fn main() {
     match child::name().as_deref() {
         None => measure(&Plan::from_args()),
         Some("closed") => child::answer(load::closed::work),
+        Some("memory") => child::answer(checks::memory::work),
         Some(other) => panic!("no process does {other}"),
     }
 }
@@ -51,24 +62,26 @@ fn measure(plan: &Plan) {
     runtime.expect("a runtime").block_on(async {
         for part in &plan.parts {
             run(*part, plan, &mut report).await;
+            report.measured(part.name());
         }
     });
+    report.write(plan);
 }
 
 /// A part runs its own servers, and leaves none behind.
 async fn run(part: Part, plan: &Plan, report: &mut Report) {
     eprintln!("# {}", part.name());
     match part {
-        Part::Append => missing(part),
-        Part::Commands => missing(part),
-        Part::Checks => missing(part),
+        Part::Append => append::run(plan, report).await,
+        Part::Commands => commands::run(plan, report).await,
+        Part::Checks => checks::run(plan, report).await,
         Part::Reads => reads::run(plan, report).await,
-        Part::Rebuild => missing(part),
+        Part::Rebuild => rebuild::run(plan, report).await,
         Part::Startup => startup::run(plan, report).await,
-        Part::Past => missing(part),
+        Part::Past => past::run(plan, report).await,
         Part::Overload => missing(part),
-        Part::Export => missing(part),
-        Part::Storage => missing(part),
+        Part::Export => export::run(plan, report).await,
+        Part::Storage => storage::run(plan, report).await,
     }
 }
 

@@ -147,3 +147,9 @@ fn ascending(mut sizes: Vec<u64>) -> Vec<u64> {
     sizes.dedup();
     sizes
 }
+
+/// Where the part of that name stands among all.
+pub fn place(name: &str) -> usize {
+    let parts = Part::value_variants();
+    parts.iter().position(|part| part.name() == name).unwrap_or(parts.len())
+}

@@ -1,9 +1,14 @@
 //! The PostgreSQL of one part: durable, as a careful operator sets it, on a directory of its own that goes with it.
 
+use std::sync::OnceLock;
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 use tenure::database::options_of;
 use tenure::embedded_postgres::{EmbeddedPostgres, Options};
+
+/// Of the servers this program starts.
+static VERSION: OnceLock<String> = OnceLock::new();
 
 pub struct Postgres {
     server: EmbeddedPostgres,
@@ -29,10 +34,13 @@ impl Postgres {
         let mut connection = admin.connect().await.expect("a connection");
         let drop = format!("drop database if exists {name} with (force)");
         connection.execute(&*drop).await.expect("dropped");
+        let version = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await;
+        VERSION.get_or_init(|| version.expect("a version"));
         connection.execute(&*format!("create database {name}")).await.expect("created");
-        connection.execute("checkpoint").await.expect("a checkpoint");
         connection.close().await.expect("closed");
-        admin.database(name)
+        let database = admin.database(name);
+        checkpoint(&database).await;
+        database
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -42,4 +50,16 @@ impl Postgres {
     pub fn stop(mut self) {
         self.server.stop();
     }
+}
+
+/// The version of PostgreSQL, once a part has used one.
+pub fn version() -> String {
+    VERSION.get().cloned().unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// So that no page a round touches needs its full image in the log anew.
+pub async fn checkpoint(database: &PgConnectOptions) {
+    let mut connection = database.connect().await.expect("a connection");
+    connection.execute("checkpoint").await.expect("a checkpoint");
+    connection.close().await.expect("closed");
 }

@@ -13,7 +13,6 @@ pub struct Answers {
 pub struct Answer<'a> {
     pub status: u16,
     pub body: &'a [u8],
-    head: &'a [u8],
 }
 
 impl Answers {
@@ -38,8 +37,7 @@ impl Answers {
             self.read(stream).await;
         }
         let status = std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|text| text.parse().ok());
-        let (head, body) = self.buffer[..whole].split_at(head);
-        Answer { status: status.expect("a status"), head, body }
+        Answer { status: status.expect("a status"), body: &self.buffer[head..whole] }
     }
 
     async fn read(&mut self, stream: &mut TcpStream) {
@@ -55,11 +53,6 @@ impl Answers {
 impl Answer<'_> {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
-    }
-
-    /// The value of a header, its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        header(self.head, name)
     }
 }
 

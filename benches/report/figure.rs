@@ -2,14 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The name under which Tenure's own figures stand.
 pub const TENURE: &str = "Tenure";
 
 /// One subject (Tenure, a peer or a ceiling) in one case, the median of its rounds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Figure {
     /// The part of the suite: `append`, `commands`, `checks`, …
-    pub part: &'static str,
+    pub part: String,
     /// What was done: "new streams, 256 in flight".
     pub case: String,
     /// Who did it: [`TENURE`], a peer, a ceiling.
@@ -20,12 +22,12 @@ pub struct Figure {
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     /// Anything else that is measured, in this unit.
-    pub amount: Option<(f64, &'static str)>,
-    pub goal: Option<Goal>,
+    pub amount: Option<(f64, String)>,
+    pub goals: Vec<Goal>,
 }
 
 /// What a figure is to reach.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Goal {
     /// So many times the rate of that subject in the same case and size.
     TimesRateOf(String, f64),
@@ -42,8 +44,8 @@ pub enum Goal {
 }
 
 impl Figure {
-    pub fn new(part: &'static str, case: impl Into<String>, subject: impl Into<String>) -> Self {
-        Self { part, case: case.into(), subject: subject.into(), ..Self::default() }
+    pub fn new(part: impl Into<String>, case: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self { part: part.into(), case: case.into(), subject: subject.into(), ..Self::default() }
     }
 
     #[must_use]
@@ -65,15 +67,33 @@ impl Figure {
     }
 
     #[must_use]
-    pub fn amount(mut self, amount: f64, unit: &'static str) -> Self {
-        self.amount = Some((amount, unit));
+    pub fn amount(mut self, amount: f64, unit: impl Into<String>) -> Self {
+        self.amount = Some((amount, unit.into()));
         self
     }
 
+    /// What it is to reach, one or more.
     #[must_use]
     pub fn goal(mut self, goal: Goal) -> Self {
-        self.goal = Some(goal);
+        self.goals.push(goal);
         self
+    }
+}
+
+impl Figure {
+    pub fn is_tenure(&self) -> bool {
+        self.subject.starts_with(TENURE)
+    }
+
+    /// Whether the other was measured in the same part and case.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.part == other.part && self.case == other.case
+    }
+
+    /// What one of it costs, whichever way it was measured: time or an amount. Less is better.
+    pub fn cost(&self) -> Option<f64> {
+        let rate = self.per_second.filter(|rate| *rate > 0.0).map(|rate| 1.0 / rate);
+        rate.or(self.p50_ms).or(self.amount.as_ref().map(|(amount, _)| *amount)).filter(|cost| *cost > 0.0)
     }
 }
 
@@ -89,7 +109,7 @@ impl fmt::Display for Figure {
         if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
             write!(f, " | p50 {p50:.2} ms, p99 {p99:.2} ms")?;
         }
-        if let Some((amount, unit)) = self.amount {
+        if let Some((amount, unit)) = &self.amount {
             write!(f, " | {amount:.2} {unit}")?;
         }
         Ok(())
