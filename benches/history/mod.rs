@@ -58,7 +58,7 @@ impl Shape {
         let (users, members) = (memberships / 4, 10);
         let large = memberships / 50;
         let workspaces = (memberships - users - large) / members;
-        let switcher = (workspaces / 4).min(500);
+        let switcher = (workspaces - 1).min(500);
         Self { users, workspaces, members, large, large_events: events / 50, switcher, events }
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Recorder<'a> {
         let now = tenure::clock::now();
         let began = (now - SPAN).duration_trunc(TimeDelta::seconds(1)).expect("a time");
         // A little slack: the number is not exact.
-        let step_ns = SPAN.num_nanoseconds().expect("a number") / (events + events / 8 + 1) as i64;
+        let step_ns = SPAN.num_nanoseconds().expect("a number") / (events + events / 8 + 1).cast_signed();
         let end = End { position: 0, recorded_at: began };
         Self { vault, rows, began, step_ns, end, heads: HashMap::new(), request: 0 }
     }

@@ -92,7 +92,7 @@ impl Tale<'_> {
                 under_way.swap_remove(at);
             }
             // The large one keeps pace with the log.
-            let due = (large_total as i64 * self.recorder.position() / total) as u64;
+            let due = (large_total.cast_signed() * self.recorder.position() / total) as u64;
             while large_done < due && self.large_step() {
                 large_done += 1;
             }
@@ -112,13 +112,13 @@ impl Tale<'_> {
         let seats = self.shape.members as u32 + 5;
         let mut company = Company::found(&mut self.recorder, number, owner, seats);
         let every = (self.shape.workspaces / self.shape.switcher.max(1)).max(1);
-        if number % every == 0 && number / every <= self.shape.switcher {
+        if number.is_multiple_of(every) && number / every <= self.shape.switcher {
             company.add(&mut self.recorder, self.switcher.id.clone());
         }
-        let to_come = members[1..].to_vec().into_iter();
+        let to_come: Vec<u64> = members.into_iter().skip(1).collect();
         // More in one, less in another.
         let to_do = if self.to_do == 0 { 0 } else { self.random.random_range(0..=self.to_do * 2) };
-        Story { company, to_come, in_vain: 2, to_do }
+        Story { company, to_come: to_come.into_iter(), in_vain: 2, to_do }
     }
 
     /// Something happens in it; false if nothing is left.
