@@ -96,6 +96,11 @@ impl Place {
         let made = self.all(made).await;
         self.workspaces = made.iter().map(|made| made["id"].as_str().expect("an id").to_owned()).collect();
         let workspaces = self.workspaces.clone();
+        let roomy = workspaces.iter().map(|id| {
+            let body = json!({"seats": {"limit": 1_000}});
+            (reqwest::Method::PATCH, format!("/v1/workspaces/{id}"), None, body)
+        });
+        self.all(roomy).await;
         let joined = workspaces.iter().enumerate().flat_map(|(n, id)| {
             (0..MEMBERS).map(move |m| {
                 let path = format!("/v1/workspaces/{id}/members/{}", member(m));
