@@ -81,7 +81,7 @@ async fn run(part: Part, plan: &Plan, report: &mut Report) {
         Part::Rebuild => rebuild::run(plan, report).await,
         Part::Startup => startup::run(plan, report).await,
         Part::Past => past::run(plan, report).await,
-        Part::Overload => missing(part),
+        Part::Overload => overload::run(plan, report).await,
         Part::Export => export::run(plan, report).await,
         Part::Storage => storage::run(plan, report).await,
     }
