@@ -34,6 +34,7 @@ mod deliveries;
 mod embedded_postgres;
 mod event_fixtures;
 mod feeds;
+mod foreseen;
 mod forgetting;
 mod guard;
 mod history;
