@@ -47,6 +47,11 @@ mod storage;
 
 use plan::{Part, Plan};
 use report::Report;
+use tikv_jemallocator::Jemalloc;
+
+/// As in the service: what is measured within this process has what Tenure has, Tenure and its peers alike.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() {
     match child::name().as_deref() {

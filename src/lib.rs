@@ -38,6 +38,7 @@ pub mod issuers;
 pub mod key_ring;
 pub mod mail;
 pub mod overload;
+pub mod own_thread;
 pub mod past;
 pub mod projector;
 pub mod reads;

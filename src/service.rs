@@ -83,7 +83,7 @@ impl Service {
         let (stop_projector, stopped) = watch::channel(false);
         let log = store.position();
         let projector =
-            Projector::spawn(pools.projector.clone(), vault.clone(), clock::now, log, stopped.clone());
+            Projector::spawn(pools.projector.clone(), vault.clone(), clock::now, log, stopped.clone())?;
         let reads =
             Reads::new(pools.service.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();

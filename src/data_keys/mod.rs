@@ -34,6 +34,7 @@ use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::{InvitationId, WorkspaceId};
 use uuid::Uuid;
 
+use crate::database::twin;
 use crate::ids;
 use crate::secrets::random::random_bytes;
 use crate::secrets::{HeldMasterKeys, IndexKey, MasterKeys, RootKey};
@@ -117,13 +118,13 @@ impl Destruction {
 /// Keeps the keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Vault {
+    /// Of the keeper's role.
+    pool: PgPool,
     inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// Of the keeper's role.
-    pool: PgPool,
     master: HeldMasterKeys,
     index: IndexKey,
     answers: AnswerKey,
@@ -135,8 +136,8 @@ impl Vault {
     fn new(pool: PgPool, master: MasterKeys, root: &RootKey) -> Self {
         let answers = AnswerKey::new(root.derive("tenure kept answer key v1"));
         Self {
+            pool,
             inner: Arc::new(Inner {
-                pool,
                 master: HeldMasterKeys::new(master),
                 index: IndexKey::from(root),
                 answers,
@@ -149,6 +150,12 @@ impl Vault {
     pub async fn open(pool: PgPool, masters: MasterKeys) -> Result<(Self, RootKey), root::RootKeyError> {
         let root = root::load_or_create(&pool, &masters).await?;
         Ok((Self::new(pool, masters, &root), root))
+    }
+
+    /// The same vault for work that has a runtime of its own, and there connections of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { pool: twin(&self.pool), inner: self.inner.clone() }
     }
 
     /// What answers kept for idempotency keys are sealed with.
@@ -179,7 +186,7 @@ impl Vault {
             return Ok(Some(key));
         }
         let seen = self.inner.cache.generation();
-        let Some(row) = table::live(&self.inner.pool, owner).await? else { return Ok(None) };
+        let Some(row) = table::live(&self.pool, owner).await? else { return Ok(None) };
         let Some(key) = self.unwrap(row)? else { return Ok(None) };
         self.inner.cache.keep(seen, &key, Some(owner));
         Ok(Some(key))
@@ -197,7 +204,7 @@ impl Vault {
 
     /// The invitations to an address, wherever they were sent from.
     pub async fn invitations_to(&self, email: &Email) -> Result<Vec<AddressedInvitation>, StoreError> {
-        table::invitations_to(&self.inner.pool, &self.address_hash(email)).await
+        table::invitations_to(&self.pool, &self.address_hash(email)).await
     }
 
     /// The invitations of one workspace to an address.
@@ -206,7 +213,7 @@ impl Vault {
         workspace: WorkspaceId,
         email: &Email,
     ) -> Result<Vec<Uuid>, StoreError> {
-        table::invitations_in(&self.inner.pool, workspace.0, &self.address_hash(email)).await
+        table::invitations_in(&self.pool, workspace.0, &self.address_hash(email)).await
     }
 
     /// The keys of these ids; nothing for what never was.
@@ -216,7 +223,7 @@ impl Vault {
             return Ok(found);
         }
         let seen = self.inner.cache.generation();
-        for row in table::find(&self.inner.pool, &missing).await? {
+        for row in table::find(&self.pool, &missing).await? {
             let id = row.key_id;
             let key = match self.unwrap(row) {
                 Ok(Some(key)) => {

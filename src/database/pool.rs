@@ -71,3 +71,8 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
         })
         .connect_lazy_with(options)
 }
+
+/// A pool like that one. Connections wait on the runtime they were made in: whoever runs another one needs its own.
+pub fn twin(pool: &PgPool) -> PgPool {
+    pool.options().clone().connect_lazy_with(pool.connect_options().as_ref().clone())
+}

@@ -30,9 +30,10 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use tenure_aggregates::Time;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
 use crate::data_keys::Vault;
+use crate::database::twin;
+use crate::own_thread::{self, Working};
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
 pub use parking::{Parked, Waiting, parked, retry_parked};
@@ -76,7 +77,7 @@ pub struct Projector {
 pub struct Handle {
     applied: watch::Receiver<i64>,
     snapshot: watch::Receiver<Snapshot>,
-    task: JoinHandle<()>,
+    working: Working,
 }
 
 impl Handle {
@@ -96,28 +97,30 @@ impl Handle {
 
     /// Waits for the loop's end, after shutdown was asked for.
     pub async fn join(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the projector's task ended badly");
-        }
+        self.working.ended().await;
     }
 }
 
 impl Projector {
-    /// Starts the loop. `pool` connects as `tenure_projector` and gives two connections away for good: the loop's and
-    /// the listener's. `appended` is the last position this process appended; `shutdown` turns true once.
+    /// Starts the loop, on a thread of its own: an event is applied in many small steps, and each would wait behind
+    /// whatever requests there are. `pool` connects as `tenure_projector`; the loop has a twin of it. `appended` is the
+    /// last position this process appended; the loop ends when `shutdown` turns true, or is gone.
     pub fn spawn(
         pool: PgPool,
         vault: Vault,
         clock: Clock,
         appended: watch::Receiver<i64>,
         shutdown: watch::Receiver<bool>,
-    ) -> Handle {
+    ) -> std::io::Result<Handle> {
         let (applied, applied_seen) = watch::channel(0);
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
-        let projector =
-            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created: false, conn: None };
-        let task = tokio::spawn(projector.run());
-        Handle { applied: applied_seen, snapshot: snapshot_seen, task }
+        let work = async move || {
+            let (pool, vault) = (twin(&pool), vault.apart());
+            let (created, conn) = (false, None);
+            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, conn }.run().await;
+        };
+        let working = own_thread::spawn("tenure-projector", work)?;
+        Ok(Handle { applied: applied_seen, snapshot: snapshot_seen, working })
     }
 
     async fn run(mut self) {
@@ -133,7 +136,7 @@ impl Projector {
 
     async fn walk(&mut self, heard: &Notify) {
         let mut wait = EAGER;
-        while !*self.shutdown.borrow() {
+        while !self.is_over() {
             let begun = Instant::now();
             match self.turn().await {
                 Ok(turn::Outcome::Full) => {
@@ -158,6 +161,10 @@ impl Projector {
             }
             self.rest(wait, heard).await;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        *self.shutdown.borrow() || self.shutdown.has_changed().is_err()
     }
 
     /// Whether this process appended what the read models do not show yet.
@@ -200,10 +207,9 @@ async fn changed(appended: &mut watch::Receiver<i64>) {
     }
 }
 
+/// Shutdown; that nobody is left who could ask for it is one, too.
 async fn ended(shutdown: &mut watch::Receiver<bool>) {
-    if shutdown.wait_for(|over| *over).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    let _ = shutdown.wait_for(|over| *over).await;
 }
 
 /// Other processes' appends. Only a hint: whoever misses one polls.

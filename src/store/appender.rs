@@ -8,7 +8,7 @@ use std::time::Instant;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tenure_aggregates::{Time, WorkspaceId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use super::stream::StreamKey;
 use super::watcher::Watcher;
 use crate::data_keys::{Destruction, NewDataKey, Vault};
 use crate::overload::Bound;
+use crate::own_thread::{self, Working};
 
 /// How many units may wait; one more is turned away at once.
 const QUEUE: usize = 8192;
@@ -156,8 +157,7 @@ pub(super) struct Job {
 pub struct Appender {
     jobs: queue::Sender<Job>,
     closing: CancellationToken,
-    /// Ends when the thread does.
-    ended: watch::Receiver<()>,
+    writing: Working,
 }
 
 impl Appender {
@@ -170,31 +170,21 @@ impl Appender {
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = queue::queue(QUEUE);
         let closing = CancellationToken::new();
-        let (alive, ended) = watch::channel(());
         let (ready, started) = oneshot::channel();
         let token = closing.clone();
-        let thread = std::thread::Builder::new().name("tenure-appender".to_owned());
-        let spawned = thread.spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(ready.send(Err(StoreError::Unavailable(error.to_string())))),
+        let work = async move || {
+            let connection = match Connection::take_over(options, &heads).await {
+                Ok(connection) => connection,
+                Err(error) => return drop(ready.send(Err(error))),
             };
-            runtime.block_on(async move {
-                let connection = match Connection::take_over(options, &heads).await {
-                    Ok(connection) => connection,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                let _ = ready.send(Ok(()));
-                let (untold, later) = (None, Vec::new());
-                Writer { queue, connection, heads, vault, watcher, closing: token, untold, later }
-                    .run()
-                    .await;
-            });
-            drop(alive);
-        });
-        spawned.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let _ = ready.send(Ok(()));
+            let (untold, later) = (None, Vec::new());
+            Writer { queue, connection, heads, vault, watcher, closing: token, untold, later }.run().await;
+        };
+        let writing = own_thread::spawn("tenure-appender", work)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         started.await.map_err(|_| StoreError::Unavailable("the appender did not start".to_owned()))??;
-        Ok(Self { jobs, closing, ended })
+        Ok(Self { jobs, closing, writing })
     }
 
     /// Queues a unit, at once or not at all; its outcome is awaited apart.
@@ -225,8 +215,7 @@ impl Appender {
     /// Writes what is queued, then stops.
     pub async fn close(&self) {
         self.closing.cancel();
-        // An error means that the sender is gone: the thread has ended.
-        while self.ended.clone().changed().await.is_ok() {}
+        self.writing.ended().await;
     }
 }
 

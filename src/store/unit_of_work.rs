@@ -12,7 +12,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::values::{Email, Slug};
-use tenure_aggregates::{Claim, Refused, Session, Time, WorkspaceId, session};
+use tenure_aggregates::{Claim, Refused, Session, Time, Workspace, WorkspaceId, session};
 
 use super::Store;
 use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
@@ -206,6 +206,9 @@ impl UnitOfWork {
         let moved = self.append.moved(workspace.0);
         let head = match self.store.heads.workspace(workspace) {
             Some(head) => Counters { seats: head.seats, code_uses: head.code_uses },
+            None if self.begun.contains(&StreamKey::of::<Workspace>(&workspace.to_string())) => {
+                Counters::default()
+            }
             None => super::appender::counters(&self.store.pool, workspace).await?,
         };
         let code_uses = if moved.code_reset { 0 } else { head.code_uses } + moved.code_uses;

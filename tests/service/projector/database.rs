@@ -160,7 +160,7 @@ impl Running {
     fn new(pool: PgPool, vault: Vault) -> Self {
         let (appended, appended_seen) = watch::channel(0);
         let (shutdown, shutdown_seen) = watch::channel(false);
-        let handle = Projector::spawn(pool, vault, clock, appended_seen, shutdown_seen);
+        let handle = Projector::spawn(pool, vault, clock, appended_seen, shutdown_seen).unwrap();
         Self { handle, appended, shutdown }
     }
 
