@@ -52,6 +52,14 @@ impl Reads {
         Ok(self.within(workspace).await?)
     }
 
+    /// A transaction on one workspace that sees every change of its members that this process committed.
+    pub async fn members(&self, workspace: WorkspaceId) -> Result<TenantTx, Failure> {
+        self.fresh(self.store.heads.members_position(workspace), None).await?;
+        let mut tx = self.within(workspace).await?;
+        self.refuse_parked(&mut tx).await?;
+        Ok(tx)
+    }
+
     /// Waits, bounded, until a read of a workspace would see what this process last committed there, and everything up
     /// to `seen`.
     pub async fn ready(&self, workspace: WorkspaceId, seen: Option<i64>) -> Result<(), Failure> {

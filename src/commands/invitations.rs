@@ -72,7 +72,7 @@ async fn invite(
 ) -> Result<resources::Invitation, Failure> {
     acting.require_grant(&new.role)?;
     let now = unit.now();
-    let mut tx = reads.workspace(id, None).await?;
+    let mut tx = reads.members(id).await?;
     let known = find_by_email(&mut tx, new.email.as_str(), now).await.map_err(StoreError::from)?;
     if known.iter().any(|member| member.status == "active") {
         return Err(membership::Refusal::AlreadyMember.into());

@@ -3,7 +3,7 @@
 //! Commands only send to it and wait; a request that is dropped meanwhile leaves nothing half done.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -28,6 +28,8 @@ use crate::own_thread::{self, Working};
 const QUEUE: usize = 8192;
 /// How many units one statement may carry.
 const BATCH: usize = 512;
+/// How long other processes are not told of an append, so that they are told of many at once.
+const UNANNOUNCED: Duration = Duration::from_millis(5);
 
 /// What one unit of work wants written, all of it or nothing.
 #[derive(Debug)]
@@ -178,8 +180,19 @@ impl Appender {
                 Err(error) => return drop(ready.send(Err(error))),
             };
             let _ = ready.send(Ok(()));
-            let (untold, later) = (None, Vec::new());
-            Writer { queue, connection, heads, vault, watcher, closing: token, untold, later }.run().await;
+            let (untold, later, announce_at) = (None, Vec::new(), None);
+            let writer = Writer {
+                queue,
+                connection,
+                heads,
+                vault,
+                watcher,
+                closing: token,
+                untold,
+                later,
+                announce_at,
+            };
+            writer.run().await;
         };
         let writing = own_thread::spawn("tenure-appender", work)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -239,6 +252,8 @@ struct Writer {
     untold: Option<Plan>,
     /// Jobs that had to wait for a batch to be in the log.
     later: Vec<Job>,
+    /// When other processes are to be told of what was appended since they last were.
+    announce_at: Option<Instant>,
 }
 
 impl Writer {
@@ -251,10 +266,15 @@ impl Writer {
                 self.tell();
                 continue;
             }
+            if self.announce_at.is_some_and(|at| at <= Instant::now()) {
+                self.announce().await;
+            }
             if batch.is_empty() {
+                let announcing = self.announce_at;
                 tokio::select! {
-                    received = self.queue.recv_many(&mut batch, BATCH) => if received == 0 { return self.connection.close().await },
+                    received = self.queue.recv_many(&mut batch, BATCH) => if received == 0 { return self.end().await },
                     () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                    () = until(announcing) => {}
                 }
                 continue;
             }
@@ -262,6 +282,17 @@ impl Writer {
                 .set(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
             self.write(std::mem::take(&mut batch)).await;
         }
+    }
+
+    async fn announce(&mut self) {
+        if self.announce_at.take().is_some() {
+            self.connection.announce().await;
+        }
+    }
+
+    async fn end(mut self) {
+        self.announce().await;
+        self.connection.close().await;
     }
 
     /// Remembers the batch written last and answers its clients.
@@ -333,6 +364,9 @@ impl Writer {
                 #[allow(clippy::cast_precision_loss, reason = "a batch is small")]
                 metrics::histogram!("tenure_append_batch_events").record(plan.events as f64);
                 self.connection.moved(&plan);
+                if plan.events > 0 {
+                    self.announce_at.get_or_insert_with(|| Instant::now() + UNANNOUNCED);
+                }
                 let alone = plan.destroys;
                 self.untold = Some(plan);
                 // What was decided on what is gone must not be shown a moment longer.
@@ -368,6 +402,14 @@ impl Writer {
             }
             Sent::Unknown => plan.refuse(&Failure::Store(StoreError::OutcomeUnknown)),
         }
+    }
+}
+
+/// That instant; never, if there is none.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
     }
 }
 

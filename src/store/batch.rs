@@ -1,9 +1,10 @@
 //! Decides what a batch may hold: each unit is accepted or turned away on its own, against what is known and what
 //! the units before it in the batch will have done.
 
+use cqrs_es::Aggregate;
 use foldhash::fast::RandomState;
 use foldhash::{HashMap, HashSet};
-use tenure_aggregates::{Time, Workspace, WorkspaceId};
+use tenure_aggregates::{Membership, Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
 use super::appender::{Append, Appended, Job};
@@ -281,6 +282,9 @@ impl Overlay<'_> {
             position += 1;
             head.seq += 1;
             head.position = position;
+            if event.stream.aggregate_type == Membership::TYPE {
+                head.members = position;
+            }
             workspace_seqs.push(head.seq);
         }
         self.changes.workspaces.extend(touched);
@@ -326,7 +330,6 @@ impl Overlay<'_> {
 
 /// Whether a unit brings its workspace into being, so that nothing about it need be known.
 pub(super) fn creates(append: &Append, workspace: Uuid) -> bool {
-    use cqrs_es::Aggregate;
     append.events.iter().any(|event| {
         event.sequence == 1
             && event.workspace == workspace

@@ -65,7 +65,11 @@ impl Connection {
     pub(super) async fn take_over(options: PgConnectOptions, heads: &Heads) -> Result<Self, StoreError> {
         let options = options
             .application_name("tenure appender")
-            .options([("plan_cache_mode", "force_generic_plan"), ("lock_timeout", "10s")])
+            .options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("lock_timeout", "10s"),
+                ("tenure.announces", "later"),
+            ])
             .disable_statement_logging();
         let mut connection = Self {
             options,
@@ -135,8 +139,8 @@ impl Connection {
         .await?;
         let mut inner = heads.lock();
         for row in rows {
-            let head =
-                WorkspaceHead { seq: row.seq, seats: row.seats, code_uses: row.code_uses, position: 0 };
+            let (seq, seats, code_uses) = (row.seq, row.seats, row.code_uses);
+            let head = WorkspaceHead { seq, seats, code_uses, ..WorkspaceHead::default() };
             unknown.remove(&row.workspace_id);
             inner.workspaces.put(row.workspace_id, head);
         }
@@ -395,6 +399,15 @@ impl Connection {
         .fetch_all(link)
         .await?;
         Ok(rows.into_iter().map(|row| KeyId { workspace: row.workspace_id, digest: row.digest }).collect())
+    }
+
+    /// Tells the other processes that there is something new in the log.
+    pub(super) async fn announce(&mut self) {
+        if let Some(link) = self.link.as_mut()
+            && let Err(error) = sqlx::raw_sql("notify tenure_log").execute(link).await
+        {
+            self.broke(&error.into());
+        }
     }
 
     pub(super) async fn close(&mut self) {

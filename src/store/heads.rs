@@ -42,6 +42,8 @@ pub struct WorkspaceHead {
     pub code_uses: i32,
     /// The log position of its last event known here; 0 if none was seen lately.
     pub position: i64,
+    /// The same, of the last event of any of its memberships.
+    pub members: i64,
 }
 
 /// A folded state, kept so that a long stream need not be read again.
@@ -175,6 +177,12 @@ impl Heads {
     pub fn workspace_position(&self, workspace: WorkspaceId) -> i64 {
         let inner = self.lock();
         inner.workspaces.peek(&workspace.0).map_or(0, |head| head.position).max(inner.users)
+    }
+
+    /// The same for a reader of who the members are, whom nothing else in the workspace concerns.
+    pub fn members_position(&self, workspace: WorkspaceId) -> i64 {
+        let inner = self.lock();
+        inner.workspaces.peek(&workspace.0).map_or(0, |head| head.members).max(inner.users)
     }
 
     pub fn workspace(&self, workspace: WorkspaceId) -> Option<WorkspaceHead> {
