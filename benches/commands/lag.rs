@@ -66,11 +66,15 @@ async fn command(tenure: &Tenure) -> i64 {
     position.and_then(|text| text.parse().ok()).expect("a position")
 }
 
-/// What went before is not part of it.
+/// What went before is not part of it: the read models come to its end, and its mails go out.
 async fn caught_up(pool: &PgPool) {
     let head = "select position from log_head";
     let head: i64 = sqlx::query_scalar(head).fetch_one(pool).await.expect("a head");
-    while applied(pool).await < head {
+    let due = "select exists (select from deliveries where next_attempt_at is not null)
+                      or (select min(position) < $1 from delivery_checkpoints)";
+    while applied(pool).await < head
+        || sqlx::query_scalar(due).bind(head).fetch_one(pool).await.expect("deliveries")
+    {
         tokio::time::sleep(BETWEEN).await;
     }
 }

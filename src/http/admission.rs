@@ -36,12 +36,12 @@ pub struct Admission {
 impl Admission {
     /// `connections` is how many there are for reads.
     pub fn new(limits: Limits, connections: u32) -> Self {
-        let half = usize::try_from(connections / 2).unwrap_or(usize::MAX).max(1);
+        let share = usize::try_from(connections / 4).unwrap_or(usize::MAX).max(1);
         Self {
             lanes: Lanes::default(),
             crowd: Crowd::new(limits.requests),
             commands: Turns::new("commands", limits.commands, limits.commands_of_one),
-            reads: Turns::new("reads", limits.reads, half),
+            reads: Turns::new("reads", limits.reads, share),
         }
     }
 

@@ -57,12 +57,12 @@ pub struct Limits {
     /// Commands at work at once, and of one workspace.
     pub commands: usize,
     pub commands_of_one: usize,
-    /// Reads at work at once. Of one workspace: half as many as there are connections.
+    /// Reads at work at once. Of one workspace: a quarter as many as there are connections.
     pub reads: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests: 2_048, commands: 256, commands_of_one: 32, reads: 256 }
+        Self { requests: 512, commands: 256, commands_of_one: 8, reads: 256 }
     }
 }

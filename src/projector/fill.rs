@@ -11,18 +11,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Clock;
+use super::ahead::stretches;
 use super::building::{is_protected, run};
 use super::error::{Error, poison};
-use super::reader::{self, BATCH, Stretch};
+use super::link::Link;
+use super::reader::Stretch;
 use super::rebuild::{Progress, lock_building};
 use super::step::{Care, apply};
-use super::turn::connect;
 use crate::data_keys::{Leaves, Vault};
 
 /// How many stretches may lie read and not applied yet.
 const AHEAD: usize = 2;
-/// How many are decoded at once.
-const DECODING: usize = 2;
 
 /// Moves the building generations along the log until less than a batch is left.
 ///
@@ -38,14 +37,14 @@ pub(super) async fn fill(
     let (told, mut tells) = mpsc::unbounded_channel();
     let (mut lanes, mut reached) = (Vec::new(), Vec::new());
     for (at, projection) in projections.iter().copied().enumerate() {
-        let mut conn = connect(projector).await?;
-        run(&mut conn, "set search_path = tenure_building, public".to_owned()).await?;
-        reached.push(position(&mut conn, projection).await?);
+        let mut link = Link::connect(projector).await?;
+        run(&mut link.conn, "set search_path = tenure_building, public".to_owned()).await?;
+        reached.push(position(&mut link.conn, projection).await?);
         let (stretches, mine) = mpsc::channel(AHEAD);
         lanes.push(stretches);
         let told = told.clone();
-        let care = if is_protected(&mut conn, projection).await? { Care::Whole } else { Care::Filling };
-        let lane = Following { conn, clock, projection, care };
+        let care = if is_protected(&mut link.conn, projection).await? { Care::Whole } else { Care::Filling };
+        let lane = Following { link, clock, projection, care };
         tasks.spawn(lane.run(mine, move |progress| told.send((at, progress)).is_ok()));
     }
     drop(told);
@@ -77,8 +76,7 @@ async fn position(conn: &mut PgConnection, projection: &Registered) -> Result<i6
     position.ok_or(Error::Moved)
 }
 
-/// The log never changes, so it may be read ahead, outside of the transactions that apply it; and a stretch is decoded
-/// while the next one is fetched.
+/// Hands every lane the log, stretch by stretch.
 async fn read(
     conn: PgConnection,
     vault: Vault,
@@ -86,20 +84,8 @@ async fn read(
     leaves: Leaves,
     lanes: Vec<mpsc::Sender<Arc<Stretch>>>,
 ) -> Result<(), Error> {
-    let fetch = |state: Option<(PgConnection, i64)>| async move {
-        let Some((mut conn, from)) = state else { return Ok(None) };
-        let fetched = reader::fetch(&mut conn, from).await?;
-        let end = fetched.end();
-        Ok::<_, Error>(Some((fetched, (end - from == BATCH).then_some((conn, end)))))
-    };
-    let fetched = futures::stream::try_unfold(Some((conn, from)), fetch);
-    let decoding = fetched.map_ok(|fetched| {
-        let vault = vault.clone();
-        let task = tokio::spawn(async move { fetched.decode(&vault, leaves).await });
-        async move { task.await.map_err(|_| Error::Database(sqlx::Error::WorkerCrashed))? }
-    });
-    let mut decoded = Box::pin(decoding.try_buffered(DECODING));
-    while let Some(stretch) = decoded.try_next().await? {
+    let mut stretches = stretches(conn, vault, from, leaves);
+    while let Some(stretch) = stretches.try_next().await? {
         let stretch = Arc::new(stretch);
         for lane in &lanes {
             // A lane that is gone tells why itself.
@@ -113,7 +99,7 @@ async fn read(
 
 /// One read model on its way.
 struct Following {
-    conn: PgConnection,
+    link: Link,
     clock: Clock,
     projection: &'static Registered,
     /// How stretches are applied as long as nothing is wrong with them.
@@ -133,13 +119,14 @@ impl Following {
                 }
                 done => done?,
             };
+            self.link.reached(done.position).await?;
             tell(done);
         }
         Ok(())
     }
 
     async fn one(&mut self, stretch: &Stretch, care: Care) -> Result<Progress, Error> {
-        let mut tx = self.conn.begin().await?;
+        let mut tx = self.link.conn.begin().await?;
         let (mut lanes, _) = lock_building(&mut tx, &[self.projection]).await?;
         apply(&mut tx, &mut lanes, stretch, care, (self.clock)()).await?;
         tx.commit().await?;

@@ -1,8 +1,8 @@
 //! The projector: moves the core read models along the log.
 //!
 //! # Layout
-//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `status.rs`: what it tells of itself
-//! - [`reader`]: the log in order, up to the first hole; `copied.rs`: much of it at once; `step.rs`: a stretch of it through all projections
+//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `link.rs`: its connection; `status.rs`: what it tells of itself
+//! - [`reader`]: the log in order, up to the first hole; `copied.rs`: much of it at once; [`ahead`]: all of it; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
 //! - [`mod@rebuild`]: a new generation beside the live one, and the swap; `building.rs`: its tables;
@@ -12,11 +12,13 @@
 //! Any number of processes may run a projector: whoever locks the checkpoints applies the next stretch, the others
 //! follow. `applied` is true in all of them.
 
+pub mod ahead;
 mod building;
 pub mod checkpoint;
 mod copied;
 mod error;
 mod fill;
+mod link;
 pub mod parking;
 pub mod reader;
 pub mod rebuild;
@@ -26,8 +28,8 @@ mod turn;
 
 use std::time::{Duration, Instant};
 
+use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use sqlx::{PgConnection, PgPool};
 use tenure_aggregates::Time;
 use tokio::sync::{Notify, watch};
 
@@ -36,6 +38,7 @@ use crate::database::twin;
 use crate::own_thread::{self, Working};
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
+use link::Link;
 pub use parking::{Parked, Waiting, parked, retry_parked};
 pub use reader::Hole;
 pub use rebuild::{Progress, rebuild};
@@ -50,11 +53,7 @@ const PATIENT: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// The longest wait after errors.
 const WEARY: Duration = Duration::from_secs(5);
-/// From so many events in a turn on there is a crowd: the next turn is worth a [`CROWDED`] wait, in which more come
-/// together. What a turn costs by itself is shared by all of them.
-const CROWD: i64 = 16;
-const CROWDED: Duration = Duration::from_millis(8);
-/// The longest breath after a turn of few events.
+/// The longest breath after a turn, in which events come together that share what a turn costs by itself.
 const BREATH: Duration = Duration::from_millis(3);
 
 /// The loop, as its task owns it.
@@ -69,7 +68,7 @@ pub struct Projector {
     snapshot: watch::Sender<Snapshot>,
     created: bool,
     /// Kept from turn to turn.
-    conn: Option<PgConnection>,
+    link: Option<Link>,
 }
 
 /// A running projector.
@@ -116,8 +115,8 @@ impl Projector {
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
         let work = async move || {
             let (pool, vault) = (twin(&pool), vault.apart());
-            let (created, conn) = (false, None);
-            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, conn }.run().await;
+            let (created, link) = (false, None);
+            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, link }.run().await;
         };
         let working = own_thread::spawn("tenure-projector", work)?;
         Ok(Handle { applied: applied_seen, snapshot: snapshot_seen, working })
@@ -143,9 +142,10 @@ impl Projector {
                     wait = EAGER;
                     continue;
                 }
-                Ok(turn::Outcome::Worked(events)) => {
+                Ok(turn::Outcome::Worked) => {
                     wait = EAGER;
-                    self.pause(breath(events, begun.elapsed())).await;
+                    // Never more than half of the time is spent on few events.
+                    self.pause(begun.elapsed().min(BREATH)).await;
                 }
                 // Another process is at it: what this one appended will be there in a moment.
                 Ok(turn::Outcome::Followed) if self.awaited() => wait = EAGER,
@@ -193,11 +193,6 @@ impl Projector {
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-/// How long to let events gather after a turn: never more than half of the time is spent on few events.
-fn breath(events: i64, took: Duration) -> Duration {
-    if events >= CROWD { CROWDED } else { took.min(BREATH) }
 }
 
 /// The next append; never, if nobody appends in this process.

@@ -1,9 +1,10 @@
 //! One round of the projector: apply the next stretch, or see how far another process has come.
 
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use super::checkpoint::{self, State, create_missing, lock, peek};
 use super::error::{Error, poison};
+use super::link::Link;
 use super::parking::Waiting;
 use super::reader::BATCH;
 use super::step::{Care, Step, step};
@@ -13,25 +14,11 @@ use tenure_projections::ALL;
 pub(super) enum Outcome {
     /// A full batch: there is probably more.
     Full,
-    /// So many positions were gone over, and the end is reached.
-    Worked(i64),
+    /// The end is reached.
+    Worked,
     /// Another process holds the checkpoints.
     Followed,
     Nothing,
-}
-
-/// The transactions carry their checkpoint, so a crash only repeats work and none of them waits for the disk. Statements
-/// are planned once: every one of them inserts, or looks rows up by a key, and with nothing but index probes to choose
-/// from, a plan made while the tables were empty serves them when they are full.
-const SETTINGS: &str =
-    "set synchronous_commit = off; set plan_cache_mode = force_generic_plan; set jit = off;
-                        set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
-
-/// A connection of the projector's role that is kept for moving read models along.
-pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, Error> {
-    let mut conn = pool.acquire().await?.detach();
-    conn.execute(SETTINGS).await?;
-    Ok(conn)
 }
 
 impl Projector {
@@ -48,19 +35,22 @@ impl Projector {
                 return Ok(Outcome::Nothing);
             }
         }
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => connect(&self.pool).await?,
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => Link::connect(&self.pool).await?,
         };
-        let outcome = match self.advance(&mut conn, Care::Whole).await {
+        let outcome = match self.advance(&mut link.conn, Care::Whole).await {
             Err(Error::Database(error)) if poison(&error) => {
-                self.advance(&mut conn, Care::AroundPoison).await
+                self.advance(&mut link.conn, Care::AroundPoison).await
             }
             outcome => outcome,
         };
+        if let Ok(step) = &outcome {
+            link.reached(step.position).await?;
+        }
         // After any other error it is unknown what the connection is good for.
         if outcome.as_ref().err().is_none_or(Error::lock_lost) {
-            self.conn = Some(conn);
+            self.link = Some(link);
         }
         match outcome {
             Ok(step) => {
@@ -68,7 +58,7 @@ impl Projector {
                 Ok(match step.events {
                     0 => Outcome::Nothing,
                     BATCH.. => Outcome::Full,
-                    events => Outcome::Worked(events),
+                    _ => Outcome::Worked,
                 })
             }
             Err(error) if error.lock_lost() => {

@@ -25,6 +25,7 @@ async fn cluster() -> &'static str {
                 settings: vec![
                     ("shared_buffers".into(), "64MB".into()),
                     ("max_wal_size".into(), "4GB".into()),
+                    ("jit".into(), "off".into()),
                 ],
                 max_connections: 500,
             };
