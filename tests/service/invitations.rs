@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tenure::clock;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
@@ -295,6 +295,30 @@ async fn an_invitation_that_was_answered_stays_so() {
     let again = ada.post(&format!("/v1/workspaces/{acme}/invitations"), body).await;
     again.refused(409, "already_member");
     model::replay(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_invitation_waits_for_read_models_only_where_members_have_changed() {
+    let service = TestService::start().await;
+    let (ada, bob) = (service.provision("ada").await, service.provision("bob").await);
+    let acme = ada.creates("Acme").await;
+    ada.get(&format!("/v1/workspaces/{acme}/members")).await.expect(StatusCode::OK);
+    let mut holder = PgConnection::connect_with(&service.database).await.unwrap();
+    // Nobody moves the read models on.
+    holder.execute("begin; select from projection_checkpoints for update").await.unwrap();
+    ada.patch(&format!("/v1/workspaces/{acme}"), json!({"name": "Acme Ltd"})).await.expect(StatusCode::OK);
+    invite(&ada, &acme, "eve@example.com", "member").await;
+    let joining = ada.invites(&acme, "bob@example.com", "member").await;
+    bob.accepts(&joining).await.expect(StatusCode::OK);
+    // Bob is a member, and the read models do not know yet.
+    let (invitations, body) =
+        (format!("/v1/workspaces/{acme}/invitations"), json!({"email": "bob@example.com"}));
+    let again = ada.post(&invitations, body.clone()).await;
+    assert_eq!(again.status, StatusCode::SERVICE_UNAVAILABLE, "{}", again.body);
+    holder.execute("rollback").await.unwrap();
+    holder.close().await.unwrap();
+    ada.post(&invitations, body).await.refused(409, "already_member");
     service.stop().await;
 }
 

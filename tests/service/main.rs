@@ -21,6 +21,7 @@
 
 mod accept_page;
 mod access;
+mod announcing;
 mod api_keys;
 mod audit;
 mod auditing;
