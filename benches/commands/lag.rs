@@ -66,8 +66,8 @@ async fn command(tenure: &Tenure) -> i64 {
     position.and_then(|text| text.parse().ok()).expect("a position")
 }
 
-/// What went before is not part of it: the read models come to its end, and its mails go out.
-async fn caught_up(pool: &PgPool) {
+/// What went before is not part of what is measured next: the read models come to its end, and its mails go out.
+pub(super) async fn caught_up(pool: &PgPool) {
     let head = "select position from log_head";
     let head: i64 = sqlx::query_scalar(head).fetch_one(pool).await.expect("a head");
     let due = "select exists (select from deliveries where next_attempt_at is not null)

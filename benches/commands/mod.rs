@@ -9,6 +9,8 @@ mod peer;
 mod peer_aggregates;
 mod tenure;
 
+use sqlx::postgres::PgPoolOptions;
+
 use crate::load::Measured;
 use crate::load::closed::Load;
 use crate::load::request::Request;
@@ -83,17 +85,21 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) {
 
 /// Both in turns; the peer's median, then Tenure's.
 async fn compare(plan: &Plan, tenure: &Tenure, peer: &Peer, case: Case, connections: usize) -> [Measured; 2] {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(tenure.database.clone());
     let mut measured = [Vec::new(), Vec::new()];
     for round in 0..plan.rounds {
         for subject in order(&[0, 1], round) {
             let (address, requests) = if subject == 0 {
                 (&peer.address, peer.requests(case, plan).await)
             } else {
-                (&tenure.server.address, tenure.requests(case, plan).await)
+                let requests = tenure.requests(case, plan).await;
+                lag::caught_up(&pool).await;
+                (&tenure.server.address, requests)
             };
             measured[subject].push(load(plan, address, requests, connections).run().await);
         }
     }
+    pool.close().await;
     measured.map(|rounds| Measured::median(&rounds))
 }
 

@@ -22,6 +22,11 @@ pub enum Role {
 impl Role {
     pub const ALL: [Self; 4] = [Self::Service, Self::Appender, Self::Projector, Self::Keeper];
 
+    /// Whether transactions are begun on its pool. For the others every statement is a transaction of its own.
+    fn begins_transactions(self) -> bool {
+        matches!(self, Self::Service | Self::Projector)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Service => "tenure_service",
@@ -48,7 +53,7 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
         ("statement_timeout", "30s"),
         ("client_min_messages", "error"),
     ]);
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .idle_timeout(Duration::from_mins(5))
@@ -60,16 +65,19 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
                 }
                 Ok(true)
             })
+        });
+    if !role.begins_transactions() {
+        return pool.connect_lazy_with(options);
+    }
+    // sqlx loses track of a transaction whose `begin` was cancelled, and then writes that were answered with Ok are
+    // never committed: whatever a connection comes back with, it ends here.
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            connection.execute("rollback").await?;
+            Ok(true)
         })
-        // sqlx loses track of a transaction whose `begin` was cancelled, and then writes that were answered with Ok
-        // are never committed: whatever a connection comes back with, it ends here.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                connection.execute("rollback").await?;
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options)
+    })
+    .connect_lazy_with(options)
 }
 
 /// A pool like that one. Connections wait on the runtime they were made in: whoever runs another one needs its own.
