@@ -30,6 +30,7 @@ async fn whoever_listens_hears_of_what_was_appended_last_and_of_what_others_writ
         }
         hears(&mut listener).await;
     }
+    service.stop().await;
     // Who writes past the appender announces it in the same transaction.
     let copied = "insert into events
          select position + 1, workspace_id, workspace_seq + 1, aggregate_type, aggregate_id, sequence + 1, event_type,
@@ -40,5 +41,4 @@ async fn whoever_listens_hears_of_what_was_appended_last_and_of_what_others_writ
     listener.unlisten_all().await.unwrap();
     drop(listener);
     admin.close().await;
-    service.stop().await;
 }
