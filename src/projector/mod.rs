@@ -114,9 +114,10 @@ impl Projector {
         let (applied, applied_seen) = watch::channel(0);
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
         let work = async move || {
-            let (pool, vault) = (twin(&pool), vault.apart());
-            let (created, link) = (false, None);
+            let (own, vault) = (twin(&pool), vault.apart());
+            let (pool, created, link) = (own.clone(), false, None);
             Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, link }.run().await;
+            own.close().await;
         };
         let working = own_thread::spawn("tenure-projector", work)?;
         Ok(Handle { applied: applied_seen, snapshot: snapshot_seen, working })

@@ -403,9 +403,10 @@ impl Connection {
 
     /// Tells the other processes that there is something new in the log.
     pub(super) async fn announce(&mut self) {
-        if let Some(link) = self.link.as_mut()
-            && let Err(error) = sqlx::raw_sql("notify tenure_log").execute(link).await
-        {
+        let Some(link) = self.link.as_mut() else { return };
+        let told = timeout(STATEMENT, sqlx::raw_sql("notify tenure_log").execute(link)).await;
+        let told = told.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        if let Err(error) = told {
             self.broke(&error.into());
         }
     }
