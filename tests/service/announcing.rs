@@ -6,6 +6,7 @@ use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
 use crate::support::TestService;
+use crate::support::service::drop_database;
 
 /// Far longer than the appender waits before it announces.
 const QUIET: Duration = Duration::from_millis(200);
@@ -30,7 +31,8 @@ async fn whoever_listens_hears_of_what_was_appended_last_and_of_what_others_writ
         }
         hears(&mut listener).await;
     }
-    service.stop().await;
+    let database = service.database.clone();
+    service.leave().await;
     // Who writes past the appender announces it in the same transaction.
     let copied = "insert into events
          select position + 1, workspace_id, workspace_seq + 1, aggregate_type, aggregate_id, sequence + 1, event_type,
@@ -41,4 +43,5 @@ async fn whoever_listens_hears_of_what_was_appended_last_and_of_what_others_writ
     listener.unlisten_all().await.unwrap();
     drop(listener);
     admin.close().await;
+    drop_database(&database).await;
 }

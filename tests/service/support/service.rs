@@ -28,6 +28,14 @@ pub struct TestService {
     server: JoinHandle<std::io::Result<()>>,
 }
 
+/// Whoever is still connected to it is cut off.
+pub async fn drop_database(database: &PgConnectOptions) {
+    let name = database.get_database().unwrap();
+    let mut admin = database.clone().database("postgres").connect().await.unwrap();
+    admin.execute(format!("drop database if exists {name} with (force)").as_str()).await.unwrap();
+    admin.close().await.unwrap();
+}
+
 impl TestService {
     pub async fn start() -> Self {
         Self::start_on(fresh_database().await, |_| {}).await
@@ -91,20 +99,13 @@ impl TestService {
         self.check_invariants().await;
         self.service.take().unwrap().stop().await;
         (&mut self.server).await.unwrap().unwrap();
-        self.drop_database().await;
+        drop_database(&self.database).await;
     }
 
     /// Stops one of several services on a database, which stays.
     pub async fn leave(mut self) {
         self.service.take().unwrap().stop().await;
         (&mut self.server).await.unwrap().unwrap();
-    }
-
-    async fn drop_database(&self) {
-        let name = self.database.get_database().unwrap();
-        let mut admin = self.database.clone().database("postgres").connect().await.unwrap();
-        admin.execute(format!("drop database if exists {name} with (force)").as_str()).await.unwrap();
-        admin.close().await.unwrap();
     }
 
     /// A request of the operator's service, acting for `actor` if there is one.

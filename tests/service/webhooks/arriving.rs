@@ -55,6 +55,7 @@ async fn each_delivery_is_of_one_workspace_and_of_what_its_endpoint_asks_for() {
         let at = |path: &str, kind: &str| heard.iter().any(|h| h.path == path && h.kind() == kind);
         at("/other", "workspace.profile_changed")
             && at("/all", "membership.role_changed")
+            && at("/all", "invitation.sent")
             && at("/members", "membership.role_changed")
     });
     for heard in heard.await {
