@@ -264,7 +264,9 @@ async fn postgresql_is_killed_under_load() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let acknowledged = load.ends().await;
-    assert!(acknowledged.iter().any(|one| !one.failures.is_empty()), "the kills met someone");
+    // A client, or at least the writer, who found out what became of it before any client had to be told.
+    let clients = acknowledged.iter().any(|one| !one.failures.is_empty());
+    assert!(clients || serving.log().contains("the appender's connection broke"), "the kills met someone");
     assert!(acknowledged.iter().all(|one| !one.failures.contains(&0)), "the service always answered");
     all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }

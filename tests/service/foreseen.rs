@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tenure::store::idempotency::KeyScope;
 use uuid::Uuid;
 
@@ -22,20 +22,39 @@ async fn until_queued(service: &TestService, units: usize) {
     panic!("{} units are queued", service.app().store.queue_depth());
 }
 
+/// Until a statement waits for the lock that somebody else holds.
+async fn until_held_up(admin: &PgPool) {
+    for _ in 0..2_000 {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(admin)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("nothing waits for the lock");
+}
+
 #[tokio::test]
 async fn commands_on_one_workspace_are_decided_while_none_of_them_is_written() {
     let service = TestService::start().await;
     let ada = service.provision("ada").await;
     let acme = ada.creates("Acme").await;
+    let admin = service.admin().await;
     let mut holder = PgConnection::connect_with(&service.database).await.unwrap();
     holder.execute("begin; select from log_head for update").await.unwrap();
     let mut renamed = Vec::new();
     for n in 0..6 {
         let request = ada.request(Method::PATCH, &format!("/v1/workspaces/{acme}"));
         renamed.push(tokio::spawn(Answer::of(request.json(&json!({"name": format!("Acme {n}")})))));
-        // The first is on its way to the log; each of the others is queued behind it, decided.
-        if n > 0 {
-            until_queued(&service, n).await;
+        // The first is on its way to the log before the next is asked for; each of the others is queued behind it, decided.
+        match n {
+            0 => until_held_up(&admin).await,
+            _ => until_queued(&service, n).await,
         }
     }
     holder.execute("rollback").await.unwrap();
@@ -48,7 +67,6 @@ async fn commands_on_one_workspace_are_decided_while_none_of_them_is_written() {
     }
     let first = positions[0];
     assert_eq!(positions, (first..first + 6).collect::<Vec<_>>());
-    let admin = service.admin().await;
     log_is_whole(&admin).await;
     admin.close().await;
     service.stop().await;
