@@ -1,7 +1,9 @@
 //! Makes a pure `decide`/`evolve` state a cqrs-es [`Aggregate`](cqrs_es::Aggregate).
 
+use crate::event::EventName;
+
 /// What the store needs to know of an aggregate beyond cqrs-es.
-pub trait Stream: cqrs_es::Aggregate<Services = ()> + Clone {
+pub trait Stream: cqrs_es::Aggregate<Services = (), Event: EventName> + Clone {
     /// Whether the stream's id is a value shared by all tenants (a claimed slug) and not owned by one workspace.
     const SHARED: bool = false;
 }

@@ -153,7 +153,6 @@ impl UnitOfWork {
     ) -> Result<Arc<A>, Failure>
     where
         A: Stream + 'static,
-        A::Event: EventName,
         A::Error: Refused,
     {
         let key = StreamKey::of::<A>(id);

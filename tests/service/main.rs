@@ -44,6 +44,7 @@ mod invitations;
 mod isolation;
 mod joining;
 mod load;
+mod loading;
 mod log;
 mod mail;
 mod master_keys;
