@@ -23,6 +23,7 @@ use super::kind::Kind;
 use super::pages::Pages;
 use crate::data_keys::Vault;
 use crate::deliveries::{Due, content};
+use crate::projector::reader;
 use crate::secrets::{InvitationTokenKey, invitation_token};
 use crate::store::{Store, StoreError};
 
@@ -139,6 +140,23 @@ impl Desk {
     /// The letter of a delivery, as things stand at `now`.
     pub async fn write(&self, due: &Due, pages: &Pages, now: Time) -> Written<Letter> {
         let kind: Kind = due.kind.parse().map_err(|_| Unwritten::Cancelled("unknown_kind"))?;
+        let end = self.end().await.map_err(StoreError::from)?;
+        Writing { desk: self, end }.letter(kind, due, pages, now).await
+    }
+
+    async fn end(&self) -> sqlx::Result<i64> {
+        reader::head(&mut *self.projector.acquire().await?).await
+    }
+}
+
+/// One letter being written, of the log as it ended when it was begun.
+struct Writing<'a> {
+    desk: &'a Desk,
+    end: i64,
+}
+
+impl Writing<'_> {
+    async fn letter(&self, kind: Kind, due: &Due, pages: &Pages, now: Time) -> Written<Letter> {
         let workspace = self.load::<Workspace>(due.workspace, &due.workspace.to_string()).await?;
         let home = workspace.living().map_err(|_| Unwritten::Cancelled("workspace_deleted"))?;
         let (to, language, says) = match kind {
@@ -163,7 +181,8 @@ impl Desk {
         let id = due.invitation.ok_or(Unwritten::Cancelled("invitation_missing"))?;
         let state = self.load::<Invitation>(due.workspace, &id.to_string()).await?;
         let offer = state.offer().ok_or(Unwritten::Cancelled("invitation_missing"))?;
-        if self.generation(due).await? != offer.generation {
+        // Whatever event a delivery tells of, there has been one token only.
+        if offer.generation > 1 && self.generation(due).await? != offer.generation {
             return Err(Unwritten::Cancelled("sent_again"));
         }
         match state.status(now) {
@@ -183,7 +202,7 @@ impl Desk {
             Some(user) => self.name(user).await?,
             None => None,
         };
-        let token = invitation_token::issue(&self.token_key, id.0, offer.generation);
+        let token = invitation_token::issue(&self.desk.token_key, id.0, offer.generation);
         let says = Says::Invitation {
             inviter,
             role: harmless::line(offer.role.as_str()),
@@ -229,7 +248,7 @@ impl Desk {
             workspace.0,
             id.0
         )
-        .fetch_one(&self.projector)
+        .fetch_one(&self.desk.projector)
         .await
         .map_err(StoreError::from)?;
         Ok(if found.delivered { Some(true) } else { (!found.pending).then_some(false) })
@@ -283,7 +302,7 @@ impl Desk {
     }
 
     async fn disabled(&self, due: &Due) -> Written<Says> {
-        let event = content::event_at(&self.projector, &self.vault, due.position).await?;
+        let event = content::event_at(&self.desk.projector, &self.desk.vault, due.position).await?;
         let state = self.load::<WebhookEndpoint>(due.workspace, &event.logged.aggregate_id).await?;
         let target = state.target().ok_or(Unwritten::Cancelled("endpoint_deleted"))?;
         let because = match target.disabled {
@@ -301,7 +320,7 @@ impl Desk {
     }
 
     async fn event(&self, due: &Due) -> Written<Event> {
-        let opened = content::event_at(&self.projector, &self.vault, due.position).await?;
+        let opened = content::event_at(&self.desk.projector, &self.desk.vault, due.position).await?;
         let recorded = opened.decode().map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(recorded.event)
     }
@@ -325,8 +344,8 @@ impl Desk {
         self.load::<User>(home, &home.to_string()).await
     }
 
-    async fn load<A: Stream>(&self, workspace: WorkspaceId, id: &str) -> Written<Arc<A>> {
-        Ok(self.store.loader().load::<A>(id).await?.seen_from(workspace).state)
+    async fn load<A: Stream + 'static>(&self, workspace: WorkspaceId, id: &str) -> Written<Arc<A>> {
+        Ok(self.desk.store.as_of::<A>(id, self.end).await?.seen_from(workspace).state)
     }
 }
 

@@ -6,7 +6,8 @@
 //!   hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
 //! - [`queue`]: what waits for it, bounded and fair between workspaces
 //! - [`heads`]: what this process knows of streams and workspaces, exact as long as the fence holds
-//! - [`loader`]: stock `PostgresEventRepository`, wrapped so that no stream of another workspace is taken
+//! - [`loader`]: streams folded, wrapped so that none of another workspace is taken; [`reading`] gets their events, from
+//!   stock `PostgresEventRepository` or, where many are asked for at once, many in a query
 //! - [`idempotency`]: keys of requests and the answers kept for them
 //! - [`watcher`]: who is told of this process's commits before their answers go out
 //! - [`sealing`]: seals what speaks of somebody, under that one's key
@@ -22,6 +23,7 @@ pub mod idempotency;
 pub mod loader;
 pub mod origin;
 mod queue;
+mod reading;
 pub mod retry;
 mod sealing;
 mod statement;
@@ -32,14 +34,16 @@ pub mod watcher;
 use std::sync::Arc;
 
 use sqlx::PgPool;
+use tenure_aggregates::adapter::Stream;
 use tokio::sync::watch;
 
 use crate::data_keys::Vault;
 use appender::Appender;
 pub use error::{Failure, Refusal, StoreError};
 use heads::Heads;
-use loader::Loader;
+use loader::{Loaded, Loader};
 pub use origin::Origin;
+use stream::StreamKey;
 pub use unit_of_work::{Committed, UnitOfWork};
 pub use watcher::Watcher;
 
@@ -83,6 +87,20 @@ impl Store {
     /// For reads that need a stream as the log has it.
     pub fn loader(&self) -> &Loader {
         &self.loader
+    }
+
+    /// A stream as it stands, no older than the log was when it ended at `end`: from memory, if this process knows all of
+    /// the log up to there.
+    pub async fn as_of<A: Stream + 'static>(&self, id: &str, end: i64) -> Result<Loaded<A>, StoreError> {
+        let (key, known) = (StreamKey::of::<A>(id), self.heads.position());
+        if known >= end
+            && let Some(loaded) = self.heads.cached::<A>(&key)
+        {
+            return Ok(loaded);
+        }
+        let loaded = self.loader.load::<A>(id).await?;
+        self.heads.keep(&key, &loaded, known);
+        Ok(loaded)
     }
 
     /// The keys that events are sealed with.
