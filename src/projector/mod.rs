@@ -1,7 +1,7 @@
 //! The projector: moves the core read models along the log.
 //!
 //! # Layout
-//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `link.rs`: its connection; `status.rs`: what it tells of itself
+//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `link.rs`: one of its two connections; `status.rs`: what it tells of itself
 //! - [`reader`]: the log in order, up to the first hole; `copied.rs`: much of it at once; [`ahead`]: all of it; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
@@ -38,11 +38,11 @@ use crate::database::twin;
 use crate::own_thread::{self, Working};
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
-use link::Link;
 pub use parking::{Parked, Waiting, parked, retry_parked};
 pub use reader::Hole;
 pub use rebuild::{Progress, rebuild};
 pub use status::{Role, Snapshot};
+use turn::Links;
 
 /// Tells the time; handed in, as everywhere.
 pub type Clock = fn() -> Time;
@@ -68,7 +68,7 @@ pub struct Projector {
     snapshot: watch::Sender<Snapshot>,
     created: bool,
     /// Kept from turn to turn.
-    link: Option<Link>,
+    links: Option<Links>,
 }
 
 /// A running projector.
@@ -115,8 +115,8 @@ impl Projector {
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
         let work = async move || {
             let (own, vault) = (twin(&pool), vault.apart());
-            let (pool, created, link) = (own.clone(), false, None);
-            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, link }.run().await;
+            let (pool, created, links) = (own.clone(), false, None);
+            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, links }.run().await;
             own.close().await;
         };
         let working = own_thread::spawn("tenure-projector", work)?;

@@ -51,9 +51,9 @@ async fn slow_and_silent_connections_keep_nobody_from_being_served() {
     .await
     .unwrap();
     assert_eq!(busy, 0);
-    // However many cling, there are the pools (service, appender, projector, keeper, deliveries) and those who keep a
-    // connection to themselves: the writer, the projector, two who listen.
-    let (pools, kept) = (4 + 4 + 8 + 4 + 8, 4);
+    // However many cling, there are the pools (service, appender, projector, keeper, deliveries) and those who keep
+    // connections to themselves: the writer one, the projector two, two who listen one each.
+    let (pools, kept) = (4 + 4 + 8 + 4 + 8, 1 + 2 + 2);
     assert!(all <= pools + kept, "{all} connections");
     // The slow ones are cut off in the end, the silent and half-headed within 10 s, and nothing came of them.
     for stream in &mut clinging[..2 * EACH] {

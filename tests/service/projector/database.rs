@@ -170,6 +170,10 @@ impl Running {
         assert!(reached.await.is_ok(), "not at {position}: {:?}", self.handle.snapshot());
     }
 
+    pub fn applied(&self) -> i64 {
+        *self.handle.applied().borrow()
+    }
+
     pub async fn stop(self) {
         self.shutdown.send(true).unwrap();
         self.handle.join().await;

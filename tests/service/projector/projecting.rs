@@ -58,6 +58,46 @@ async fn two_projectors_apply_every_event_once() {
     db.remove().await;
 }
 
+/// The position of that read model.
+async fn position_of(db: &Database, name: &str) -> i64 {
+    let lines = status(&db.projector).await.unwrap();
+    lines.iter().find(|line| line.name == name).unwrap().position
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_only_some_read_models_could_commit_the_others_follow() {
+    let db = Database::new().await;
+    let running = db.project();
+    let mut history = History::of(27, 300);
+    let (head, half) = (history.head(), history.events[150].position);
+    let (first, rest) = history.events.split_at(151);
+    db.append(first).await;
+    running.appended.send_replace(half);
+    running.reaches(half).await;
+    // As if the process died between the commits of those of the present and those of the past.
+    let refused = "create function refuse() returns trigger language plpgsql as $$ begin
+                       raise exception 'not now' using errcode = 'query_canceled';
+                   end $$;
+                   create constraint trigger refused after insert on audit_log deferrable initially deferred
+                       for each row execute function refuse()";
+    sqlx::raw_sql(refused).execute(&db.owner).await.unwrap();
+    db.append(rest).await;
+    running.appended.send_replace(head);
+    while position_of(&db, "members").await < head {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for name in ["audit_log", "proofs", "states"] {
+        assert_eq!(position_of(&db, name).await, half, "{name}");
+    }
+    assert_eq!(running.applied(), half, "what is told is what all of them have reached");
+    sqlx::raw_sql("drop trigger refused on audit_log").execute(&db.owner).await.unwrap();
+    running.reaches(head).await;
+    let rows = db.dump().await;
+    running.stop().await;
+    assert_same(&rows, &db.fold(&history.decoded(), || 1 + history.below(99)).await, "projected, folded");
+    db.remove().await;
+}
+
 /// Replaces an event, as no role of Tenure may.
 async fn mend(db: &Database, position: i64, payload: &str, event_type: &str) {
     let mut tx = db.owner.begin().await.unwrap();
