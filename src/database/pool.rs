@@ -52,6 +52,8 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
         ("role", role.name()),
         ("statement_timeout", "30s"),
         ("client_min_messages", "error"),
+        // What looks like much work before tables were analysed would be compiled for longer than it runs.
+        ("jit", "off"),
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)

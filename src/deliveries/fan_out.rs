@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// costs.
 const CROWD: i64 = 64;
 const PACE: Duration = Duration::from_millis(50);
+/// The checkpoint is in the transaction, so that a crash only repeats work, and none of them waits for the disk.
+const BEGIN: &str = "begin; set local synchronous_commit = off";
 /// The wait while another process is at it.
 const FOLLOW: Duration = Duration::from_millis(200);
 
@@ -84,7 +86,7 @@ impl FanOut {
     }
 
     async fn turn(&self) -> Result<Turn, Error> {
-        let mut tx = self.projector.begin().await?;
+        let mut tx = self.projector.begin_with(BEGIN).await?;
         let Some(after) = lock(&mut tx, self.channel).await? else { return Ok(Turn::Busy) };
         let applied = *self.applied.borrow();
         let to = applied.min(after + BATCH);

@@ -5,6 +5,7 @@
 //! two rebuilds of one read model at once, one ends with [`Error::Busy`] or [`Error::Moved`], and nothing is applied
 //! twice. Side effects are no read models and are never rebuilt.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, PgPool};
@@ -53,9 +54,7 @@ pub async fn rebuild(
     projections.dedup_by_key(|projection| projection.name);
     // A database that was only ever migrated.
     create_missing(projector, clock()).await?;
-    // A connection of its own: nothing of the role, the search path or a dropped future comes back to the pool.
-    let mut owner = owner.acquire().await?.detach();
-    run(&mut owner, INDEXING.to_owned()).await?;
+    let (mut owner, mut second) = (connect(owner).await?, connect(owner).await?);
     let mut tx = owner.begin().await?;
     for projection in &projections {
         begin(&mut tx, projection, clock()).await?;
@@ -63,9 +62,7 @@ pub async fn rebuild(
     tx.commit().await?;
     for _ in 0..SWAP_ATTEMPTS {
         fill(projector, vault, clock, &projections, &mut progress).await?;
-        for projection in &projections {
-            finish(&mut owner, projection).await?;
-        }
+        finish_all([&mut owner, &mut second], &projections).await?;
         match swap(&mut owner, vault, clock, &projections).await {
             Ok(Some(last)) => {
                 progress(last);
@@ -77,6 +74,26 @@ pub async fn rebuild(
         }
     }
     Err(Error::SwapRefused(names.join(", ")))
+}
+
+/// A connection of its own: nothing of the role, the search path or a dropped future comes back to the pool.
+async fn connect(owner: &PgPool) -> Result<PgConnection, Error> {
+    let mut conn = owner.acquire().await?.detach();
+    run(&mut conn, INDEXING.to_owned()).await?;
+    Ok(conn)
+}
+
+/// Two at a time: most of it is making indexes.
+async fn finish_all(conns: [&mut PgConnection; 2], projections: &[&'static Registered]) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    let some = async |conn: &mut PgConnection| {
+        while let Some(projection) = projections.get(next.fetch_add(1, Ordering::Relaxed)) {
+            finish(conn, projection).await?;
+        }
+        Ok(())
+    };
+    let [first, second] = conns;
+    tokio::try_join!(some(first), some(second)).map(drop)
 }
 
 pub(super) async fn lock_building(

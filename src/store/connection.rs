@@ -27,6 +27,7 @@ const STATEMENT: Duration = Duration::from_secs(10);
 const RESOLVE: Duration = Duration::from_secs(5);
 /// How many events of other processes are read one by one; more, and everything known is forgotten instead.
 const CATCH_UP: i64 = 20_000;
+const ANNOUNCE: &str = "set local synchronous_commit = off; notify tenure_log";
 /// So many races lost in a row, and the next write locks the head first.
 const PATIENCE: u32 = 2;
 
@@ -401,10 +402,11 @@ impl Connection {
         Ok(rows.into_iter().map(|row| KeyId { workspace: row.workspace_id, digest: row.digest }).collect())
     }
 
-    /// Tells the other processes that there is something new in the log.
+    /// Tells the other processes that there is something new in the log. A hint is not worth waiting for the disk: it
+    /// would hold up the next append.
     pub(super) async fn announce(&mut self) {
         let Some(link) = self.link.as_mut() else { return };
-        let told = timeout(STATEMENT, sqlx::raw_sql("notify tenure_log").execute(link)).await;
+        let told = timeout(STATEMENT, sqlx::raw_sql(ANNOUNCE).execute(link)).await;
         let told = told.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
         if let Err(error) = told {
             self.broke(&error.into());
