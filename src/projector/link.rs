@@ -7,8 +7,7 @@ use super::error::Error;
 /// The transactions carry their checkpoint, so a crash only repeats work and none of them waits for the disk. Statements
 /// are planned once: every one of them inserts, or looks rows up by a key, and has nothing but index probes to choose
 /// from.
-const SETTINGS: &str =
-    "set synchronous_commit = off; set plan_cache_mode = force_generic_plan;
+const SETTINGS: &str = "set synchronous_commit = off; set plan_cache_mode = force_generic_plan;
                         set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 /// Which of an index's entries a statement reads depends on how many the planner saw: once the log is so many times as
 /// long, it looks again.

@@ -101,16 +101,18 @@ impl Projector {
     /// Both shares of the read models by the same stretch. Each commits by itself: should only one come to that, the other
     /// is behind it until the next turn, which begins where the hindmost stands.
     async fn advance(&mut self, links: &mut Links, care: Care) -> Result<Step, Error> {
-        let mut present = links.present.conn.begin().await?;
-        let mut past = links.past.conn.begin().await?;
+        let begun = tokio::join!(links.present.conn.begin(), links.past.conn.begin());
+        let (mut present, mut past) = (begun.0?, begun.1?);
         let moved = self.both(&mut present, &mut past, care).await;
-        let ended = match &moved {
-            Ok((_, _, true)) => tokio::join!(present.commit(), past.commit()),
+        let ended = if matches!(moved, Ok((_, _, true))) {
+            tokio::join!(present.commit(), past.commit())
+        } else {
             // At once: until then, nobody else gets at what is locked.
-            _ => tokio::join!(present.rollback(), past.rollback()),
+            tokio::join!(present.rollback(), past.rollback())
         };
         let (step, lanes, _) = moved?;
-        (ended.0?, ended.1?);
+        ended.0?;
+        ended.1?;
         self.parked_are(Waiting::in_lanes(&lanes));
         Ok(step)
     }
@@ -128,17 +130,28 @@ impl Projector {
             names.into_iter().partition(|name| OF_THE_PAST.contains(name));
         // One after the other: whoever has the first leads.
         let (mut lanes, head) = lock(&mut *present, State::Live, &of_the_present).await?;
-        let (mut past_lanes, _) = lock(&mut *past, State::Live, &of_the_past).await?;
+        let hindmost = |lanes: &[Lane]| lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
+        let mut from = hindmost(&lanes);
+        let (locked, mut stretch) = tokio::join!(
+            lock(&mut *past, State::Live, &of_the_past),
+            reader::read(&mut *present, &self.vault, from, head)
+        );
+        let (mut past_lanes, _) = locked?;
+        // Seldom: only one of the two had committed.
+        if hindmost(&past_lanes) < from {
+            from = hindmost(&past_lanes);
+            stretch = reader::read(&mut *present, &self.vault, from, head).await;
+        }
+        let stretch = stretch?;
         let parked = |lanes: &[Lane]| -> usize { lanes.iter().map(|lane| lane.parked.len()).sum() };
         let before = parked(&lanes) + parked(&past_lanes);
-        let from = lanes.iter().chain(&past_lanes).map(|lane| lane.position).min().unwrap_or_default();
-        let stretch = reader::read(&mut *present, &self.vault, from, head).await?;
         // Both to their end, whatever becomes of the other: a statement that is dropped leaves a connection in doubt.
         let applied = tokio::join!(
             apply(present, &mut lanes, &stretch, care, now),
             apply(past, &mut past_lanes, &stretch, care, now)
         );
-        (applied.0?, applied.1?);
+        applied.0?;
+        applied.1?;
         lanes.append(&mut past_lanes);
         let step = Step {
             events: stretch.end - from,

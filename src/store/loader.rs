@@ -55,7 +55,7 @@ impl Loader {
                 Some(events) => events,
                 None => self.opened::<A>(id, Found::Together(rows)).await?,
             },
-            alone => self.opened::<A>(id, alone).await?,
+            alone @ Found::Alone(_) => self.opened::<A>(id, alone).await?,
         };
         let mut loaded = Loaded { state: Arc::default(), sequence: 0, home: None };
         let mut state = A::default();
