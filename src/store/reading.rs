@@ -100,29 +100,25 @@ impl Reading {
 impl Drop for Reader {
     fn drop(&mut self) {
         let reading = &self.0;
-        let mut line = reading.lock();
-        if line.waiting.is_empty() {
-            line.readers -= 1;
-            return;
-        }
-        drop(line);
+        let lot: Vec<Wanted> = {
+            let mut line = reading.lock();
+            let length = line.waiting.len().min(LOT);
+            if length == 0 {
+                line.readers -= 1;
+                return;
+            }
+            line.waiting.drain(..length).collect()
+        };
         let reader = Self(reading.clone());
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(reader.read())),
-            // The process ends.
-            Err(_) => std::mem::forget(reader),
+        // Where there is no runtime any more, nobody waits for an answer.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(reader.read(lot));
         }
     }
 }
 
 impl Reader {
-    /// Reads what waits, once; dropping the right to do so sees to what came meanwhile.
-    async fn read(self) {
-        let lot: Vec<Wanted> = {
-            let mut line = self.0.lock();
-            let length = line.waiting.len().min(LOT);
-            line.waiting.drain(..length).collect()
-        };
+    async fn read(self, lot: Vec<Wanted>) {
         // Who has gone meanwhile needs nothing read.
         let lot: Vec<Wanted> = lot.into_iter().filter(|wanted| !wanted.reply.is_closed()).collect();
         match together(&self.0.pool, &lot).await {
