@@ -31,7 +31,9 @@ async fn of_a_transfer_and_the_removal_of_the_heir_one_is_refused() {
     let (ada, bob) = (service.provision("ada").await, service.provision("bob").await);
     let carol = service.provision("carol").await;
     let (mut transfers, mut removals) = (0, 0);
-    for round in 0..16_u64 {
+    // Microseconds before the one and the other: close together, and far enough apart that either comes first for certain.
+    let before = [0, 400, 2_000, 60_000];
+    for round in 0..16 {
         let acme = ada.creates("Acme").await;
         let base = format!("/v1/workspaces/{acme}");
         ada.put(&format!("{base}/members/bob"), json!({})).await.expect(StatusCode::CREATED);
@@ -39,11 +41,11 @@ async fn of_a_transfer_and_the_removal_of_the_heir_one_is_refused() {
         let heir = format!("{base}/members/bob");
         let (transfer, removal) = tokio::join!(
             async {
-                pause((round % 4) * 400).await;
+                pause(before[round % 4]).await;
                 ada.post(&format!("{base}/transfer-ownership"), json!({"to": "bob"})).await
             },
             async {
-                pause((3 - round % 4) * 400).await;
+                pause(before[3 - round % 4]).await;
                 match round % 3 {
                     0 => bob.delete(&heir).await,
                     1 => carol.delete(&heir).await,
