@@ -345,7 +345,7 @@ impl Writing<'_> {
     }
 
     async fn load<A: Stream + 'static>(&self, workspace: WorkspaceId, id: &str) -> Written<Arc<A>> {
-        Ok(self.desk.store.as_of::<A>(id, self.end).await?.seen_from(workspace).state)
+        Ok(self.desk.store.no_older_than::<A>(id, self.end).await?.seen_from(workspace).state)
     }
 }
 

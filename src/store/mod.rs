@@ -91,7 +91,11 @@ impl Store {
 
     /// A stream as it stands, no older than the log was when it ended at `end`: from memory, if this process knows all of
     /// the log up to there.
-    pub async fn as_of<A: Stream + 'static>(&self, id: &str, end: i64) -> Result<Loaded<A>, StoreError> {
+    pub async fn no_older_than<A: Stream + 'static>(
+        &self,
+        id: &str,
+        end: i64,
+    ) -> Result<Loaded<A>, StoreError> {
         let (key, known) = (StreamKey::of::<A>(id), self.heads.position());
         if known >= end
             && let Some(loaded) = self.heads.cached::<A>(&key)

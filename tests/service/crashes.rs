@@ -264,9 +264,8 @@ async fn postgresql_is_killed_under_load() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let acknowledged = load.ends().await;
-    // A client, or at least the writer, who found out what became of it before any client had to be told.
-    let clients = acknowledged.iter().any(|one| !one.failures.is_empty());
-    assert!(clients || serving.log().contains("the appender's connection broke"), "the kills met someone");
+    // The writer for certain. Clients need not have noticed: it finds out what became of a write before it tells them.
+    assert!(serving.log().contains("the appender's connection broke"), "the kills met the writer");
     assert!(acknowledged.iter().all(|one| !one.failures.contains(&0)), "the service always answered");
     all_is_there_once(&place.database().await, &place.vault().await, &acknowledged).await;
 }
