@@ -27,6 +27,11 @@ impl Role {
         matches!(self, Self::Service | Self::Projector)
     }
 
+    /// Whether there is an index for whatever it asks.
+    fn looks_up_by_keys(self) -> bool {
+        matches!(self, Self::Appender | Self::Keeper)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Service => "tenure_service",
@@ -48,13 +53,17 @@ pub fn options_of(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 
 /// A pool that works as `role`, connecting when first used.
 pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool {
-    let options = options.clone().options([
+    let mut options = options.clone().options([
         ("role", role.name()),
         ("statement_timeout", "30s"),
         ("client_min_messages", "error"),
         // What looks like much work before tables were analysed would be compiled for longer than it runs.
         ("jit", "off"),
     ]);
+    if role.looks_up_by_keys() {
+        // A plan that was made while a table was empty would go on reading all of it.
+        options = options.options([("enable_seqscan", "off")]);
+    }
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)

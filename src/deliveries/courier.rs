@@ -1,7 +1,7 @@
 //! The courier: takes what is due and lets the channel's carrier carry it, so much at once, and of no lane more than its
 //! share, so that whoever does not answer holds up nobody else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,20 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::queue::{Lane, Queue, Room};
-use super::{Carrier, Due, Outcome, Report, Retry};
+use super::queue::{Ended, Lane, Queue, Room};
+use super::{Carrier, Channel, Due, Outcome, Report, Retry};
 use crate::clock;
 
 /// How long what is under way may take to end when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// The wait after the database could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What ends within so long of another is noted together with it, and what takes its room is taken together.
+const TOGETHER: Duration = Duration::from_millis(2);
+/// So many more lanes are looked at than there is room for: some have none, because others of their workspace are served.
+const SPARE_LANES: usize = 16;
+/// The wait before the lanes after those are looked at, where none of them had room.
+const ONWARD: Duration = Duration::from_millis(20);
 
 /// The loop of one channel, as its task owns it.
 #[derive(Debug)]
@@ -31,15 +37,20 @@ pub struct Courier<C> {
     /// The longest wait between two looks.
     pace: Duration,
     held: HashMap<Id, Due>,
-    under_way: JoinSet<()>,
+    under_way: JoinSet<Outcome>,
+    /// What ended, and is not noted yet.
+    ended: Vec<Ended>,
+    /// Of the lanes that something is carried of, those on which nothing has arrived lately.
+    failing: HashSet<Uuid>,
     /// The lane that was served last, so that all have their turn.
     last: Uuid,
 }
 
 impl<C: Carrier> Courier<C> {
     pub fn new(carrier: Arc<C>, queue: Queue, written: Arc<Notify>, pace: Duration) -> Self {
-        let (held, under_way) = (HashMap::new(), JoinSet::new());
-        Self { carrier, queue, written, pace, held, under_way, last: Uuid::nil() }
+        let (held, under_way, ended) = (HashMap::new(), JoinSet::new(), Vec::new());
+        let (failing, last) = (HashSet::new(), Uuid::nil());
+        Self { carrier, queue, written, pace, held, under_way, ended, failing, last }
     }
 
     /// Runs until told to stop, and then for as long as it takes to end what is under way, within bounds.
@@ -50,11 +61,15 @@ impl<C: Carrier> Courier<C> {
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = self.under_way.join_next_with_id() => self.ended(ended),
+                Some(ended) = self.under_way.join_next_with_id() => {
+                    self.has_ended(ended);
+                    tokio::time::sleep(TOGETHER).await;
+                }
                 _ = alive.tick() => { self.prolong().await; continue }
                 () = self.written.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            self.note().await;
             wait = self.set_out().await.unwrap_or_else(|error| {
                 tracing::warn!(channel = %self.queue.channel, %error, "what is due cannot be looked up; trying again");
                 PAUSE
@@ -65,21 +80,24 @@ impl<C: Carrier> Courier<C> {
 
     /// Takes what there is room for; returns how long to wait for the next look.
     async fn set_out(&mut self) -> Result<Duration, sqlx::Error> {
-        while let Some(ended) = self.under_way.try_join_next_with_id() {
-            self.ended(ended);
-        }
         let now = clock::now();
         let free = C::AT_ONCE.saturating_sub(self.held.len());
         // Whoever ends makes room, and wakes the loop.
         if free == 0 {
             return Ok(self.pace);
         }
-        let next = self.queue.next().await?;
-        if next.is_none_or(|next| next > now) {
+        let full = self.full_lanes();
+        let lanes = self.queue.lanes(self.last, &full, free + SPARE_LANES, now).await?;
+        let Some(last) = lanes.last().map(|lane| lane.lane) else {
+            let next = self.queue.next().await?;
             return Ok(next.and_then(|next| (next - now).to_std().ok()).unwrap_or(self.pace).min(self.pace));
+        };
+        let rooms = self.rooms(lanes);
+        if rooms.is_empty() {
+            self.last = last;
+            return Ok(ONWARD);
         }
-        let rooms = self.rooms(self.queue.lanes(self.last, now).await?);
-        let due = if rooms.is_empty() { vec![] } else { self.queue.take(&rooms, free, now).await? };
+        let due = self.queue.take(&rooms, free, now).await?;
         if due.is_empty() {
             return Ok(self.pace);
         }
@@ -90,20 +108,30 @@ impl<C: Carrier> Courier<C> {
         Ok(Duration::ZERO)
     }
 
+    /// Lanes of which as much is carried as may be.
+    fn full_lanes(&mut self) -> Vec<Uuid> {
+        let carried = tally(self.held.values().map(|due| due.lane));
+        self.failing.retain(|lane| carried.contains_key(lane));
+        let failing = &self.failing;
+        let is_full = |(lane, carried): &(Uuid, usize)| *carried >= most::<C>(failing.contains(lane));
+        carried.into_iter().filter(is_full).map(|(lane, _)| lane).collect()
+    }
+
     /// How much of each lane may be taken.
-    fn rooms(&self, lanes: Vec<Lane>) -> Vec<Room> {
-        let (mut of_lane, mut of_workspace) = (HashMap::new(), HashMap::new());
-        for due in self.held.values() {
-            *of_lane.entry(due.lane).or_default() += 1;
-            *of_workspace.entry(due.workspace.0).or_default() += 1;
-        }
+    fn rooms(&mut self, lanes: Vec<Lane>) -> Vec<Room> {
+        let of_lane = tally(self.held.values().map(|due| due.lane));
+        let mut of_workspace = tally(self.held.values().map(|due| due.workspace.0));
         let mut rooms = Vec::with_capacity(lanes.len());
         for Lane { workspace, lane, failing } in lanes {
-            let taken: usize = of_lane.get(&lane).copied().unwrap_or_default();
-            // Whoever does not answer is asked by one at a time: the others' turn is not spent on it.
-            let most = if failing { 1 } else { C::PER_LANE };
-            let shared: &mut usize = of_workspace.entry(workspace).or_default();
-            let room = most.saturating_sub(taken).min(C::PER_WORKSPACE.saturating_sub(*shared));
+            if failing {
+                self.failing.insert(lane);
+            } else {
+                self.failing.remove(&lane);
+            }
+            let carried = of_lane.get(&lane).copied().unwrap_or_default();
+            let shared = of_workspace.entry(workspace).or_default();
+            let room =
+                most::<C>(failing).saturating_sub(carried).min(C::PER_WORKSPACE.saturating_sub(*shared));
             *shared += room;
             if room > 0 {
                 rooms.push((lane, room));
@@ -113,23 +141,35 @@ impl<C: Carrier> Courier<C> {
     }
 
     fn carry(&mut self, due: Due) {
-        let (carrier, queue, carried) = (self.carrier.clone(), self.queue.clone(), due.clone());
-        let task = self.under_way.spawn(async move {
-            let outcome = carrier.carry(&carried).await;
-            settle(&queue, carrier.schedule(), &carried, &outcome).await;
-        });
+        let (carrier, carried) = (self.carrier.clone(), due.clone());
+        let task = self.under_way.spawn(async move { carrier.carry(&carried).await });
         self.held.insert(task.id(), due);
     }
 
-    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
+    fn has_ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, Some(outcome)),
             Err(error) => {
                 tracing::error!(%error, "an attempt ended badly: it is made again");
-                error.id()
+                (error.id(), None)
             }
         };
-        self.held.remove(&id);
+        let Some((due, outcome)) = self.held.remove(&id).zip(outcome) else { return };
+        count(self.queue.channel, &outcome);
+        let retry = again_at(self.carrier.schedule(), due.attempt, &outcome, clock::now(), fastrand::f64());
+        self.ended.push(Ended { due, outcome, retry });
+    }
+
+    /// Notes what came of attempts. Where that fails, their lease ends and they are made again.
+    async fn note(&mut self) {
+        while let Some(ended) = self.under_way.try_join_next_with_id() {
+            self.has_ended(ended);
+        }
+        let ended = std::mem::take(&mut self.ended);
+        if let Err(error) = self.queue.note(&ended, clock::now()).await {
+            let (channel, attempts) = (self.queue.channel, ended.len());
+            tracing::warn!(%channel, attempts, %error, "what came of deliveries cannot be noted: they are made again");
+        }
     }
 
     async fn prolong(&self) {
@@ -147,10 +187,11 @@ impl<C: Carrier> Courier<C> {
         tokio::pin!(end);
         while !self.held.is_empty() {
             tokio::select! {
-                Some(ended) = self.under_way.join_next_with_id() => self.ended(ended),
+                Some(ended) = self.under_way.join_next_with_id() => self.has_ended(ended),
                 () = &mut end => break,
             }
         }
+        self.note().await;
         self.under_way.shutdown().await;
         let held: Vec<Due> = self.held.drain().map(|(_, due)| due).collect();
         if !held.is_empty() && self.queue.give_back(&held, clock::now()).await.is_err() {
@@ -159,14 +200,18 @@ impl<C: Carrier> Courier<C> {
     }
 }
 
-/// Notes what came of an attempt. Where that fails, the lease ends and the attempt is made again.
-async fn settle(queue: &Queue, schedule: &[Duration], due: &Due, outcome: &Outcome) {
-    let now = clock::now();
-    let retry = again_at(schedule, due.attempt, outcome, now, fastrand::f64());
-    count(queue, outcome);
-    if let Err(error) = queue.note(due, outcome, retry, now).await {
-        tracing::warn!(delivery = %due.id, %error, "what came of a delivery cannot be noted: it is made again");
+/// How much of a lane may be carried. Whoever does not answer is asked by one at a time: the others' turn is not spent
+/// on it.
+fn most<C: Carrier>(failing: bool) -> usize {
+    if failing { 1 } else { C::PER_LANE }
+}
+
+fn tally(of: impl Iterator<Item = Uuid>) -> HashMap<Uuid, usize> {
+    let mut tally = HashMap::new();
+    for one in of {
+        *tally.entry(one).or_default() += 1;
     }
+    tally
 }
 
 /// When there is another attempt after this one; `chance` is from 0 to 1.
@@ -183,8 +228,8 @@ fn again_at(schedule: &[Duration], attempt: u32, outcome: &Outcome, now: Time, c
     now.checked_add_signed(TimeDelta::from_std(wait).ok()?)
 }
 
-fn count(queue: &Queue, outcome: &Outcome) {
-    let channel = queue.channel.as_str();
+fn count(channel: Channel, outcome: &Outcome) {
+    let channel = channel.as_str();
     let (name, report) = match outcome {
         Outcome::Delivered(report) => ("delivered", Some(report)),
         Outcome::Failed(report, _) => ("failed", Some(report)),

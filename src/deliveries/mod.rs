@@ -82,6 +82,8 @@ pub struct Due {
     /// Which attempt this is, from 1 on.
     pub attempt: u32,
     pub created_at: Time,
+    /// Where the log ended when it was taken: what it is written from is no older.
+    pub log_end: i64,
 }
 
 /// What came of an attempt.

@@ -12,8 +12,6 @@ use uuid::Uuid;
 
 use super::{Channel, Due, Outcome, Report, Trigger};
 
-/// How many lanes are looked at in one go.
-const LANES: i64 = 256;
 /// The shortest and the longest that what could not be tried through a fault of this service's own waits.
 const NOT_NOW: (TimeDelta, TimeDelta) = (TimeDelta::seconds(5), TimeDelta::minutes(5));
 
@@ -34,6 +32,35 @@ pub struct Lane {
     pub failing: bool,
 }
 
+/// What came of a delivery that was taken, and when there is another attempt, if there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub due: Due,
+    pub outcome: Outcome,
+    pub retry: Option<Time>,
+}
+
+/// One of which there was an attempt.
+struct Made<'a> {
+    due: &'a Due,
+    delivered: bool,
+    report: &'a Report,
+    retry: Option<Time>,
+}
+
+impl<'a> Made<'a> {
+    fn of(ended: &'a Ended) -> Option<Self> {
+        let (delivered, report) = match &ended.outcome {
+            Outcome::Delivered(report) => (true, report),
+            Outcome::Failed(report, _) => (false, report),
+            Outcome::Cancelled(_) | Outcome::NotNow(_) => return None,
+        };
+        // What arrived is over.
+        let retry = ended.retry.filter(|_| !delivered);
+        Some(Self { due: &ended.due, delivered, report, retry })
+    }
+}
+
 /// A lane, and how many more deliveries of it may be taken.
 pub type Room = (Uuid, usize);
 
@@ -50,6 +77,7 @@ struct Row {
     invitation_id: Option<Uuid>,
     attempts: i32,
     created_at: Time,
+    log_end: i64,
 }
 
 impl Row {
@@ -67,6 +95,7 @@ impl Row {
             invitation: self.invitation_id.map(InvitationId),
             attempt: u32::try_from(self.attempts).unwrap_or(1),
             created_at: self.created_at,
+            log_end: self.log_end,
         }
     }
 }
@@ -82,17 +111,31 @@ impl Queue {
         .await
     }
 
-    /// Lanes on which something is due, in order, those after `after` first.
-    pub async fn lanes(&self, after: Uuid, now: Time) -> Result<Vec<Lane>, sqlx::Error> {
-        let mut lanes = self.lanes_between(after, Uuid::max(), now).await?;
-        if i64::try_from(lanes.len()).is_ok_and(|found| found < LANES) {
-            lanes.extend(self.lanes_between(Uuid::nil(), after, now).await?);
+    /// Up to `most` lanes on which something is due, in order, those after `after` first, and none of `full`.
+    pub async fn lanes(
+        &self,
+        after: Uuid,
+        full: &[Uuid],
+        most: usize,
+        now: Time,
+    ) -> Result<Vec<Lane>, sqlx::Error> {
+        let mut lanes = self.lanes_between(after, Uuid::max(), full, most, now).await?;
+        if lanes.len() < most && !after.is_nil() {
+            let rest = most - lanes.len();
+            lanes.extend(self.lanes_between(Uuid::nil(), after, full, rest, now).await?);
         }
         Ok(lanes)
     }
 
     /// One look per lane, however much is on it.
-    async fn lanes_between(&self, after: Uuid, to: Uuid, now: Time) -> Result<Vec<Lane>, sqlx::Error> {
+    async fn lanes_between(
+        &self,
+        after: Uuid,
+        to: Uuid,
+        full: &[Uuid],
+        most: usize,
+        now: Time,
+    ) -> Result<Vec<Lane>, sqlx::Error> {
         sqlx::query_as!(
             Lane,
             r#"with recursive lanes (lane) as (
@@ -114,13 +157,14 @@ impl Queue {
                    select workspace_id from deliveries
                    where channel = $1 and lane = l.lane and next_attempt_at <= $4 limit 1
                ) d
-               where l.lane is not null
-               limit $5"#,
+               where l.lane <> all($5)
+               limit $6"#,
             self.channel.as_str(),
             after,
             to,
             now,
-            LANES
+            full,
+            i64::try_from(most).unwrap_or(i64::MAX)
         )
         .fetch_all(&self.projector)
         .await
@@ -145,7 +189,8 @@ impl Queue {
                update deliveries d set next_attempt_at = $6, attempts = d.attempts + 1
                from due where d.workspace_id = due.workspace_id and d.delivery_id = due.delivery_id
                returning d.workspace_id, d.delivery_id, d.lane, d.kind, d.trigger, d.event_id, d.position,
-                         d.workspace_seq, d.recipient, d.invitation_id, d.attempts, d.created_at"#,
+                         d.workspace_seq, d.recipient, d.invitation_id, d.attempts, d.created_at,
+                         (select position from log_head where id = 1) as "log_end!""#,
             self.channel.as_str(),
             &lanes,
             &room,
@@ -182,63 +227,64 @@ impl Queue {
         at_once.prolong(held, now).await
     }
 
-    /// Notes what came of an attempt; `retry` is when there is another, if there is.
-    pub async fn note(
-        &self,
-        due: &Due,
-        outcome: &Outcome,
-        retry: Option<Time>,
-        now: Time,
-    ) -> Result<(), sqlx::Error> {
-        match outcome {
-            Outcome::Delivered(report) => self.end(due, "delivered", Some(report), None, now).await,
-            Outcome::Failed(report, _) => self.end(due, "failed", Some(report), retry, now).await,
-            Outcome::Cancelled(reason) => {
-                let report = Report { reason: Some((*reason).to_owned()), ..Report::default() };
-                self.put_off(due, "cancelled", &report, None, now).await
-            }
-            Outcome::NotNow(reason) => {
-                let report = Report { reason: Some((*reason).to_owned()), ..Report::default() };
-                self.put_off(due, "pending", &report, Some(now + not_now(due.created_at, now)), now).await
+    /// Notes what came of attempts, of all that were made in one statement.
+    pub async fn note(&self, ended: &[Ended], now: Time) -> Result<(), sqlx::Error> {
+        let made: Vec<Made<'_>> = ended.iter().filter_map(Made::of).collect();
+        let mut noted = self.end(&made, now).await;
+        // What one receiver said must not keep what came of the others from being noted.
+        if matches!(noted, Err(sqlx::Error::Database(_))) && made.len() > 1 {
+            noted = Ok(());
+            for one in &made {
+                noted = self.end(std::slice::from_ref(one), now).await.and(noted);
             }
         }
+        for Ended { due, outcome, .. } in ended {
+            let (status, reason, retry) = match outcome {
+                Outcome::Cancelled(reason) => ("cancelled", reason, None),
+                Outcome::NotNow(reason) => ("pending", reason, Some(now + not_now(due.created_at, now))),
+                Outcome::Delivered(_) | Outcome::Failed(..) => continue,
+            };
+            noted = self.put_off(due, status, reason, retry, now).await.and(noted);
+        }
+        noted
     }
 
-    /// Notes an attempt. One that delivered counts whoever has taken the delivery since; one that failed does not.
+    /// Notes attempts. One that delivered counts whoever has taken the delivery since; one that failed does not.
     /// What came of the last attempt counts, too, where the delivery was called off while it was made.
-    async fn end(
-        &self,
-        due: &Due,
-        status: &str,
-        report: Option<&Report>,
-        retry: Option<Time>,
-        now: Time,
-    ) -> Result<(), sqlx::Error> {
-        let report = report.cloned().unwrap_or_default();
-        let status = if retry.is_some() { "pending" } else { status };
+    async fn end(&self, made: &[Made<'_>], now: Time) -> Result<(), sqlx::Error> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let latency = |report: &Report| i32::try_from(report.latency.as_millis()).unwrap_or(i32::MAX);
         sqlx::query!(
-            "with noted as (
+            "with made as (
+                 select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::bool[], $5::int[], $6::text[], $7::int[],
+                                      $8::text[], $9::timestamptz[])
+                     m (workspace_id, delivery_id, attempt, delivered, status, reason, latency_ms, reply, retry_at)
+             ), noted as (
                  insert into delivery_attempts (workspace_id, delivery_id, attempt, at, delivered, status, reason,
                                                 latency_ms, reply)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing
+                 select workspace_id, delivery_id, attempt, $10, delivered, status, reason, latency_ms, reply from made
+                 on conflict do nothing
              )
-             update deliveries
-             set status = $10, next_attempt_at = $11, reason = $7,
-                 finished_at = case when $11::timestamptz is null then $4 end
-             where workspace_id = $1 and delivery_id = $2
-               and (status = 'pending' and ($5 or attempts = $3)
-                    or status = 'cancelled' and attempts = $3 and $11::timestamptz is null)",
-            due.workspace.0,
-            due.id,
-            i32::try_from(due.attempt).unwrap_or(i32::MAX),
-            now,
-            status == "delivered",
-            report.status.map(i32::from),
-            report.reason,
-            i32::try_from(report.latency.as_millis()).unwrap_or(i32::MAX),
-            report.reply,
-            status,
-            retry
+             update deliveries d
+             set status = case when m.retry_at is not null then 'pending' when m.delivered then 'delivered' else 'failed' end,
+                 next_attempt_at = m.retry_at, reason = m.reason,
+                 finished_at = case when m.retry_at is null then $10 end
+             from made m
+             where d.workspace_id = m.workspace_id and d.delivery_id = m.delivery_id
+               and (d.status = 'pending' and (m.delivered or d.attempts = m.attempt)
+                    or d.status = 'cancelled' and d.attempts = m.attempt and m.retry_at is null)",
+            &made.iter().map(|one| one.due.workspace.0).collect::<Vec<_>>(),
+            &made.iter().map(|one| one.due.id).collect::<Vec<_>>(),
+            &made.iter().map(|one| attempt(one.due)).collect::<Vec<_>>(),
+            &made.iter().map(|one| one.delivered).collect::<Vec<_>>(),
+            &made.iter().map(|one| one.report.status.map(i32::from)).collect::<Vec<_>>() as _,
+            &made.iter().map(|one| one.report.reason.as_deref()).collect::<Vec<_>>() as _,
+            &made.iter().map(|one| latency(one.report)).collect::<Vec<_>>(),
+            &made.iter().map(|one| one.report.reply.as_deref()).collect::<Vec<_>>() as _,
+            &made.iter().map(|one| one.retry).collect::<Vec<_>>() as _,
+            now
         )
         .execute(&self.projector)
         .await?;
@@ -250,7 +296,7 @@ impl Queue {
         &self,
         due: &Due,
         status: &str,
-        report: &Report,
+        reason: &str,
         retry: Option<Time>,
         now: Time,
     ) -> Result<(), sqlx::Error> {
@@ -261,10 +307,10 @@ impl Queue {
              where workspace_id = $1 and delivery_id = $2 and status = 'pending' and attempts = $3",
             due.workspace.0,
             due.id,
-            i32::try_from(due.attempt).unwrap_or(i32::MAX),
+            attempt(due),
             status,
             retry,
-            report.reason,
+            reason,
             now
         )
         .execute(&self.projector)
@@ -282,8 +328,12 @@ fn after(now: Time, wait: Duration) -> Time {
     TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(now)
 }
 
+fn attempt(due: &Due) -> i32 {
+    i32::try_from(due.attempt).unwrap_or(i32::MAX)
+}
+
 fn keys(held: &[Due]) -> (Vec<Uuid>, Vec<Uuid>, Vec<i32>) {
-    let attempts = held.iter().map(|due| i32::try_from(due.attempt).unwrap_or(i32::MAX)).collect();
+    let attempts = held.iter().map(attempt).collect();
     (held.iter().map(|due| due.workspace.0).collect(), held.iter().map(|due| due.id).collect(), attempts)
 }
 

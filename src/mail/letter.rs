@@ -23,7 +23,6 @@ use super::kind::Kind;
 use super::pages::Pages;
 use crate::data_keys::Vault;
 use crate::deliveries::{Due, content};
-use crate::projector::reader;
 use crate::secrets::{InvitationTokenKey, invitation_token};
 use crate::store::{Store, StoreError};
 
@@ -137,19 +136,14 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The letter of a delivery, as things stand at `now`.
+    /// The letter of a delivery, as things stood when it was taken or later.
     pub async fn write(&self, due: &Due, pages: &Pages, now: Time) -> Written<Letter> {
         let kind: Kind = due.kind.parse().map_err(|_| Unwritten::Cancelled("unknown_kind"))?;
-        let end = self.end().await.map_err(StoreError::from)?;
-        Writing { desk: self, end }.letter(kind, due, pages, now).await
-    }
-
-    async fn end(&self) -> sqlx::Result<i64> {
-        reader::head(&mut *self.projector.acquire().await?).await
+        Writing { desk: self, end: due.log_end }.letter(kind, due, pages, now).await
     }
 }
 
-/// One letter being written, of the log as it ended when it was begun.
+/// One letter being written, from a log that goes at least so far.
 struct Writing<'a> {
     desk: &'a Desk,
     end: i64,

@@ -88,6 +88,7 @@ mod tests {
             invitation: None,
             attempt: 1,
             created_at: chrono::DateTime::UNIX_EPOCH,
+            log_end: 1,
         }
     }
 

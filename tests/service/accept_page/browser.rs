@@ -1,12 +1,14 @@
 //! A headless Chromium, driven as a user would: `WebDriver` over loopback, nothing of it left behind.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use axum::http::Method;
 use fantoccini::elements::Element;
+use fantoccini::error::NewSessionError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,6 +21,8 @@ use crate::support::tools::skip;
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How often a window is asked for.
+const ATTEMPTS: usize = 3;
 /// How many there are at once; each takes half a machine.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
@@ -37,6 +41,8 @@ pub struct Browser {
 struct Driver {
     process: Child,
     url: String,
+    /// Kept open: it may have more to say.
+    said: Option<BufReader<ChildStdout>>,
 }
 
 /// Runs a test in a window of so many pixels; without a browser it is skipped, aloud.
@@ -56,11 +62,27 @@ impl Browser {
         let Some(driver) = Driver::start() else {
             return skip("no chromedriver (Debian: chromium-driver)");
         };
-        let profile = tempfile::Builder::new().prefix("tenure-browser").tempdir().unwrap();
         let path = which(binary);
+        let mut started = Self::window(driver, &path, width).await;
+        // That Chromium comes up at all is not what is tested; on a full machine it gives up now and then.
+        for _ in 1..ATTEMPTS {
+            let Err(error) = started else { break };
+            eprintln!("once more, since Chromium did not start: {error}");
+            started = Self::window(Driver::start()?, &path, width).await;
+        }
+        let (client, driver, profile) = started.expect("a window");
+        Some(Self { client, driver, _profile: profile, _turn: turn })
+    }
+
+    async fn window(
+        driver: Driver,
+        binary: &Path,
+        width: u32,
+    ) -> Result<(Client, Driver, tempfile::TempDir), NewSessionError> {
+        let profile = tempfile::Builder::new().prefix("tenure-browser").tempdir().unwrap();
         let capabilities = json!({
             "goog:chromeOptions": {
-                "binary": path,
+                "binary": binary,
                 "args": [
                     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                     "--disable-background-networking", "--disable-component-update", "--no-proxy-server",
@@ -72,13 +94,14 @@ impl Browser {
         });
         let Value::Object(capabilities) = capabilities else { unreachable!() };
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client = builder.capabilities(capabilities).connect(&driver.url).await.unwrap();
-        Some(Self { client, driver, _profile: profile, _turn: turn })
+        let client = builder.capabilities(capabilities).connect(&driver.url).await?;
+        Ok((client, driver, profile))
     }
 
     async fn close(self) {
         let Self { client, driver, .. } = self;
-        client.close().await.unwrap();
+        // Or it does not: the whole group is killed with the driver.
+        let _ = client.close().await;
         drop(driver);
     }
 
@@ -140,16 +163,32 @@ impl WebDriverCompatibleCommand for DevTools {
 
 impl Driver {
     fn start() -> Option<Self> {
+        // It ends at once where the port it has drawn is taken on one of loopback's two addresses.
+        for _ in 0..ATTEMPTS {
+            if let Some(driver) = Self::spawn()?.listening() {
+                return Some(driver);
+            }
+        }
+        panic!("chromedriver does not listen");
+    }
+
+    fn spawn() -> Option<Self> {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.process_group(0).spawn().ok()?;
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| {
+        let process = command.process_group(0).spawn().ok()?;
+        Some(Self { process, url: String::new(), said: None })
+    }
+
+    /// Once it has said at which port.
+    fn listening(mut self) -> Option<Self> {
+        let mut said = BufReader::new(self.process.stdout.take().unwrap());
+        let port = said.by_ref().lines().map_while(Result::ok).find_map(|line| {
             let port = line.split_once("started successfully on port ")?.1;
             Some(port.trim_end_matches('.').to_owned())
-        });
-        let url = format!("http://127.0.0.1:{}", port.expect("chromedriver says its port"));
-        Some(Self { process, url })
+        })?;
+        self.url = format!("http://127.0.0.1:{port}");
+        self.said = Some(said);
+        Some(self)
     }
 }
 
@@ -166,7 +205,7 @@ fn answers(program: &str) -> bool {
 }
 
 /// Where a program lies that the path leads to.
-fn which(program: &str) -> std::path::PathBuf {
+fn which(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| program.into())

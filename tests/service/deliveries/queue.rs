@@ -8,7 +8,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row};
 use tenure::clock;
 use tenure::database::{Role, pool};
-use tenure::deliveries::queue::{Lane, Queue, forget_before};
+use tenure::deliveries::queue::{Ended, Lane, Queue, forget_before};
 use tenure::deliveries::{Channel, Due, Outcome, Report, Retry};
 use tenure_aggregates::Time;
 use uuid::Uuid;
@@ -50,9 +50,13 @@ impl Bench {
     }
 
     async fn takes(&self, room: usize, most: usize, now: Time) -> Vec<Due> {
-        let lanes = self.queue.lanes(Uuid::nil(), now).await.unwrap();
+        let lanes = self.queue.lanes(Uuid::nil(), &[], 100, now).await.unwrap();
         let rooms: Vec<_> = lanes.into_iter().map(|lane| (lane.lane, room)).collect();
         self.queue.take(&rooms, most, now).await.unwrap()
+    }
+
+    async fn ended(&self, due: &Due, outcome: Outcome, retry: Option<Time>, now: Time) {
+        self.queue.note(&[Ended { due: due.clone(), outcome, retry }], now).await.unwrap();
     }
 
     async fn state(&self, due: &Due) -> (String, i32, Option<Time>, Option<String>) {
@@ -112,11 +116,47 @@ async fn the_lanes_after_the_last_one_come_first() {
     for lane in 1..=5 {
         bench.waits(lane, 2).await;
     }
-    let lanes = bench.queue.lanes(Uuid::from_u128(3), clock::now()).await.unwrap();
+    let lanes = bench.queue.lanes(Uuid::from_u128(3), &[], 5, clock::now()).await.unwrap();
     let order: Vec<u128> = lanes.iter().map(|lane| lane.lane.as_u128()).collect();
     assert_eq!(order, [4, 5, 1, 2, 3]);
     let (workspace, lane) = (Uuid::from_u128(4), Uuid::from_u128(4));
     assert_eq!(lanes[0], Lane { workspace, lane, failing: false }, "whose it is, is told with it");
+    let full = [Uuid::from_u128(4), Uuid::from_u128(1)];
+    let others = bench.queue.lanes(Uuid::from_u128(3), &full, 2, clock::now()).await.unwrap();
+    let order: Vec<u128> = others.iter().map(|lane| lane.lane.as_u128()).collect();
+    assert_eq!(order, [5, 2], "and those that are full hide none");
+}
+
+#[tokio::test]
+async fn what_came_of_many_is_noted_at_once_and_what_cannot_be_keeps_none_from_it() {
+    let bench = Bench::new().await;
+    bench.waits(1, 5).await;
+    let now = clock::now();
+    let held = bench.takes(5, 5, now).await;
+    let next = now + TimeDelta::seconds(300);
+    let outcomes = [
+        (Outcome::Delivered(Report { status: Some(200), ..Report::default() }), None),
+        (failed("http_500"), Some(next)),
+        // PostgreSQL takes no such text.
+        (failed("said\0so"), None),
+        (Outcome::Cancelled("endpoint_disabled"), None),
+        (failed("timeout"), None),
+    ];
+    let ended: Vec<Ended> = held
+        .iter()
+        .zip(outcomes)
+        .map(|(due, (outcome, retry))| Ended { due: due.clone(), outcome, retry })
+        .collect();
+    bench.queue.note(&ended, now).await.unwrap_err();
+    let mut states = Vec::new();
+    for due in &held {
+        states.push(bench.state(due).await.0);
+    }
+    assert_eq!(states, ["delivered", "pending", "pending", "cancelled", "failed"]);
+    assert_eq!(bench.state(&held[1]).await.2, Some(next));
+    assert_eq!(bench.attempts(&held[0]).await, [(1, true)]);
+    assert_eq!(bench.attempts(&held[2]).await, [], "that one is made again once its lease is over");
+    assert_eq!(bench.takes(5, 5, now + TimeDelta::seconds(11)).await[0].id, held[2].id);
 }
 
 #[tokio::test]
@@ -163,13 +203,13 @@ async fn what_failed_waits_for_its_next_attempt_and_what_was_the_last_is_over() 
     let now = clock::now();
     let due = bench.takes(1, 1, now).await.remove(0);
     let next = now + TimeDelta::seconds(300);
-    bench.queue.note(&due, &failed("http_500"), Some(next), now).await.unwrap();
+    bench.ended(&due, failed("http_500"), Some(next), now).await;
     let waiting = ("pending".to_owned(), 1, Some(next), Some("http_500".to_owned()));
     assert_eq!(bench.state(&due).await, waiting);
     assert_eq!(bench.queue.next().await.unwrap(), Some(next));
     assert_eq!(bench.takes(1, 1, now).await, []);
     let second = bench.takes(1, 1, next).await.remove(0);
-    bench.queue.note(&second, &failed("timeout"), None, next).await.unwrap();
+    bench.ended(&second, failed("timeout"), None, next).await;
     assert_eq!(bench.state(&due).await, ("failed".to_owned(), 2, None, Some("timeout".to_owned())));
     assert_eq!(bench.attempts(&due).await, [(1, false), (2, false)]);
     assert_eq!(bench.queue.next().await.unwrap(), None);
@@ -186,13 +226,13 @@ async fn what_arrived_has_arrived_whoever_holds_it_by_now() {
     assert_eq!(taken_over.len(), 2);
     // The first holder was only slow: one of the two it did deliver.
     let delivered = Outcome::Delivered(Report::default());
-    bench.queue.note(&slow[0], &delivered, None, later).await.unwrap();
+    bench.ended(&slow[0], delivered, None, later).await;
     assert_eq!(bench.state(&slow[0]).await.0, "delivered");
     // What it says of the other no longer counts: that one is in other hands.
-    bench.queue.note(&slow[1], &failed("timeout"), None, later).await.unwrap();
+    bench.ended(&slow[1], failed("timeout"), None, later).await;
     assert_eq!(bench.state(&slow[1]).await.0, "pending");
     let other = taken_over.iter().find(|due| due.id == slow[0].id).unwrap();
-    bench.queue.note(other, &failed("timeout"), None, later).await.unwrap();
+    bench.ended(other, failed("timeout"), None, later).await;
     assert_eq!(bench.state(&slow[0]).await.0, "delivered", "and nothing undoes what arrived");
 }
 
@@ -202,11 +242,11 @@ async fn what_was_not_tried_counts_as_no_attempt() {
     bench.waits(1, 2).await;
     let now = clock::now();
     let held = bench.takes(2, 2, now).await;
-    bench.queue.note(&held[0], &Outcome::NotNow("event_unreadable"), None, now).await.unwrap();
+    bench.ended(&held[0], Outcome::NotNow("event_unreadable"), None, now).await;
     let (status, attempts, next, reason) = bench.state(&held[0]).await;
     assert_eq!((status.as_str(), attempts, reason.as_deref()), ("pending", 0, Some("event_unreadable")));
     assert!(next.unwrap() > now);
-    bench.queue.note(&held[1], &Outcome::Cancelled("endpoint_disabled"), None, now).await.unwrap();
+    bench.ended(&held[1], Outcome::Cancelled("endpoint_disabled"), None, now).await;
     let cancelled = ("cancelled".to_owned(), 0, None, Some("endpoint_disabled".to_owned()));
     assert_eq!(bench.state(&held[1]).await, cancelled);
     assert_eq!(bench.attempts(&held[1]).await, []);
@@ -218,7 +258,7 @@ async fn what_is_over_is_forgotten_in_time_and_what_waits_is_not() {
     bench.waits(1, 3).await;
     let now = clock::now();
     let over = bench.takes(1, 1, now).await;
-    bench.queue.note(&over[0], &Outcome::Delivered(Report::default()), None, now).await.unwrap();
+    bench.ended(&over[0], Outcome::Delivered(Report::default()), None, now).await;
     assert_eq!(forget_before(&bench.queue.projector, now - TimeDelta::days(1)).await.unwrap(), 0);
     assert_eq!(forget_before(&bench.queue.projector, now + TimeDelta::days(1)).await.unwrap(), 1);
     let left: i64 =
