@@ -53,18 +53,14 @@ const EVENTS: &str = "
     (select s * 10 + k as p, w.id as w, s % 10 * 10 + k as q, a.id as a, k, ($2::text[])[k] as e, ($3::text[])[k] as v,
             ($4::text[])[k]::json as d, replace(($5::text[])[k], $6, w.id::text)::json as m
      from generate_series(0, $1 / 10 - 1) s
+     cross join lateral (select md5(s::text)::uuid::text as id offset 0) a
      cross join lateral (select pg_temp.workspace_of(s / 10) as id offset 0) w
-     cross join lateral (select pg_temp.stream_of(s) as id offset 0) a
      cross join generate_series(1, 10) k) e";
 
-/// Workspaces ordered in time, one every five minutes, like any v7; streams that begin as their workspaces do, like any
-/// membership.
-const IDS: &str = "
+/// Ordered in time, like any v7.
+const WORKSPACE_OF: &str = "
     create or replace function pg_temp.workspace_of(n bigint) returns uuid language sql immutable as $$
-    select (lpad(to_hex(1700000000000 + n * 300000), 12, '0') || '7' || left(md5(n::text), 3) || '8' || right(md5(n::text), 15))::uuid
-    $$;
-    create or replace function pg_temp.stream_of(s bigint) returns text language sql immutable as $$
-    select (left(pg_temp.workspace_of(s / 10)::text, 8) || right(md5(s::text), 24))::uuid::text
+    select (lpad(to_hex(1700000000000 + n), 12, '0') || '7' || left(md5(n::text), 3) || '8' || right(md5(n::text), 15))::uuid
     $$";
 
 /// Fills Tenure's log, which is empty, and sets the heads as the appends would have left them.
@@ -109,7 +105,7 @@ pub async fn stock(
 pub async fn streams(database: &PgConnectOptions, events: u64, at_most: u64) -> Vec<(WorkspaceId, String)> {
     let mut connection = connected(database).await;
     let rows = sqlx::query(
-        "select pg_temp.workspace_of(s / 10), pg_temp.stream_of(s) from generate_series(0, $1 / 10 - 1) s
+        "select pg_temp.workspace_of(s / 10), md5(s::text)::uuid::text from generate_series(0, $1 / 10 - 1) s
          order by md5(s::text || 'order') limit $2",
     )
     .bind(events.cast_signed())
@@ -125,7 +121,7 @@ async fn connected(database: &PgConnectOptions) -> PgConnection {
     let mut connection = database.connect().await.expect("a connection");
     let settings = "set synchronous_commit = off; set jit = off; set maintenance_work_mem = '512MB'; set work_mem = '256MB'";
     connection.execute(settings).await.expect("set");
-    connection.execute(IDS).await.expect("functions");
+    connection.execute(WORKSPACE_OF).await.expect("a function");
     connection
 }
 

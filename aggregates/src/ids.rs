@@ -1,8 +1,7 @@
 //! Identifiers, and how the derived ones are derived.
 //!
 //! What the service creates is a version 7 UUID made outside this crate; what follows from something else is a
-//! version 5 UUID, so that uniqueness comes from the stream id and needs no side table. A membership's is of version 8:
-//! a version 5 UUID that stands beside its workspace in every index.
+//! version 5 UUID, so that uniqueness comes from the stream id and needs no side table.
 
 use std::fmt;
 
@@ -75,10 +74,6 @@ impl WorkspaceId {
     }
 }
 
-/// How many bytes of its id a membership has of its workspace: for a version 7 UUID, the minute it was made in. The 90
-/// bits of hash that remain are beyond finding two users that meet.
-const NEIGHBOURHOOD: usize = 4;
-
 impl MembershipId {
     pub fn of(workspace: WorkspaceId, user: &UserId) -> Self {
         Self::of_text(workspace, user.as_str())
@@ -86,9 +81,7 @@ impl MembershipId {
 
     /// For a text that need not be a user's id; then there is no such membership.
     pub fn of_text(workspace: WorkspaceId, user: &str) -> Self {
-        let mut bytes = Uuid::new_v5(&workspace.0, user.as_bytes()).into_bytes();
-        bytes[..NEIGHBOURHOOD].copy_from_slice(&workspace.0.as_bytes()[..NEIGHBOURHOOD]);
-        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+        Self(Uuid::new_v5(&workspace.0, user.as_bytes()))
     }
 }
 

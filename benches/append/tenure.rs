@@ -13,7 +13,7 @@ use tenure::store::origin::Actor;
 use tenure::store::retry::Command;
 use tenure::store::{Committed, Failure, Origin, Store, UnitOfWork};
 use tenure_aggregates::membership::MembershipCommand;
-use tenure_aggregates::{Membership, MembershipId, UserId, WorkspaceId};
+use tenure_aggregates::{Membership, UserId, WorkspaceId};
 use uuid::Uuid;
 
 use super::commands::{change, start};
@@ -124,8 +124,7 @@ impl Opened {
 /// One stream of so many events, so that others can be made like it.
 pub(super) async fn write_stream(log: &Log, events: u64) {
     let opened = Opened::on(log).await;
-    let workspace = WorkspaceId(tenure::ids::new_v7());
-    let stream = new_stream(workspace);
+    let (workspace, stream) = (WorkspaceId(tenure::ids::new_v7()), tenure::ids::new_v7().to_string());
     for n in 0..events {
         let command = if n == 0 { start() } else { change(0, n) };
         opened.write(&Write { workspace, stream: stream.clone(), new: n == 0, command }).await;
@@ -137,8 +136,7 @@ pub(super) async fn run(log: &Log, round: &Round, keyed: bool) -> Measured {
     let opened = Opened::on(log).await;
     let hot: Arc<Vec<(WorkspaceId, String)>> = Arc::new(
         (0..HOT)
-            .map(|_| WorkspaceId(tenure::ids::new_v7()))
-            .map(|workspace| (workspace, new_stream(workspace)))
+            .map(|_| (WorkspaceId(tenure::ids::new_v7()), Uuid::from_u128(rand::random()).to_string()))
             .collect(),
     );
     for (workspace, stream) in &*hot {
@@ -154,7 +152,7 @@ pub(super) async fn run(log: &Log, round: &Round, keyed: bool) -> Measured {
     let measured = drive(round.clients, round.window, move |client, n| {
         let (store, origin) = (store.clone(), origin.clone());
         let (workspace, stream) = match mode {
-            Mode::New => (hot[client % HOT].0, new_stream(hot[client % HOT].0)),
+            Mode::New => (hot[client % HOT].0, Uuid::from_u128(rand::random()).to_string()),
             Mode::Hot => hot[client % HOT].clone(),
             Mode::Warm | Mode::Cold => streams[next()].clone(),
         };
@@ -169,11 +167,6 @@ pub(super) async fn run(log: &Log, round: &Round, keyed: bool) -> Measured {
     .await;
     opened.close().await;
     measured
-}
-
-/// Of somebody who is not a member yet.
-fn new_stream(workspace: WorkspaceId) -> String {
-    MembershipId::of_text(workspace, &Uuid::from_u128(rand::random()).to_string()).to_string()
 }
 
 fn request_key(workspace: WorkspaceId) -> Arc<RequestKey> {

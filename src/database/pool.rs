@@ -22,9 +22,11 @@ pub enum Role {
 impl Role {
     pub const ALL: [Self; 4] = [Self::Service, Self::Appender, Self::Projector, Self::Keeper];
 
-    /// Whether transactions are begun on its pool. For the others every statement is a transaction of its own.
+    /// Whether transactions are begun on its pool that may be dropped half-way. The service's are begun by
+    /// [`TenantTx`](tenure_projections::TenantTx) alone, in tasks of their own; of the others every statement is a
+    /// transaction of its own.
     fn begins_transactions(self) -> bool {
-        matches!(self, Self::Service | Self::Projector)
+        matches!(self, Self::Projector)
     }
 
     /// Whether there is an index for whatever it asks.
