@@ -1,7 +1,16 @@
 //! Each mail arrives once, where it belongs, with everything it needs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
+use tenure::commands::Precondition;
+use tenure::commands::invitations::Revoke;
+use tenure::database::{Role, pool};
+use tenure::store::origin::Actor;
+use tenure::store::{Origin, Store};
+use tenure_aggregates::{InvitationId, UserId, WorkspaceId};
 
 use super::post_office::{Mail, PostOffice, all_settled, delivery_is, invites};
 use crate::support::TestService;
@@ -112,6 +121,38 @@ async fn who_has_the_invitation_is_told_that_it_was_taken_back_and_nobody_else()
     olga.post(&path(&refused), json!({})).await.expect(StatusCode::OK);
     all_settled(&service).await;
     post.receives(2).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_process_took_back_does_not_go_out_from_memory() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let service = TestService::start_with(|settings| {
+        settings.smtp_url = Some(format!("smtp://{nobody}"));
+        settings.mail_from = Some("Tenure <tenure@mail.example>".to_owned());
+        settings.public_url = Some("https://tenure.example".to_owned());
+        settings.delivery_times.pace = Duration::from_millis(50);
+        settings.delivery_times.mail_schedule = vec![Duration::from_millis(100); 1_000];
+    })
+    .await;
+    let olga = service.provision("olga").await;
+    let acme = olga.creates("Acme").await;
+    let made = invites(&olga, &acme, "bob@example.com").await;
+    // A writer of its own, of which this process hears by the log alone.
+    let appender = pool(&service.database, Role::Appender, 2);
+    let other = Store::open(appender.clone(), service.app().vault.clone(), Arc::new(())).await.unwrap();
+    let revoke = Revoke {
+        workspace: WorkspaceId(acme.parse().unwrap()),
+        id: InvitationId(made["id"].as_str().unwrap().parse().unwrap()),
+        precondition: Precondition::None,
+    };
+    let actor = Some(Actor::User(UserId::parse("olga").unwrap()));
+    let origin = Arc::new(Origin { actor, ..Origin::default() });
+    other.run(&revoke, origin, None, tenure::clock::now).await.unwrap();
+    other.close().await;
+    appender.close().await;
+    let shown = delivery_is(&olga, &made, "failed").await;
+    assert_eq!(shown["delivery"]["reason"], "invitation_revoked");
     service.stop().await;
 }
 
