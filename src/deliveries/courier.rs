@@ -86,12 +86,14 @@ impl<C: Carrier> Courier<C> {
         if free == 0 {
             return Ok(self.pace);
         }
+        // Lanes are looked for by walking them, which is not worth it where all that waits has its time yet to come.
+        let next = self.queue.next().await?;
+        if next.is_none_or(|next| next > now) {
+            return Ok(next.and_then(|next| (next - now).to_std().ok()).unwrap_or(self.pace).min(self.pace));
+        }
         let full = self.full_lanes();
         let lanes = self.queue.lanes(self.last, &full, free + SPARE_LANES, now).await?;
-        let Some(last) = lanes.last().map(|lane| lane.lane) else {
-            let next = self.queue.next().await?;
-            return Ok(next.and_then(|next| (next - now).to_std().ok()).unwrap_or(self.pace).min(self.pace));
-        };
+        let Some(last) = lanes.last().map(|lane| lane.lane) else { return Ok(self.pace) };
         let rooms = self.rooms(lanes);
         if rooms.is_empty() {
             self.last = last;
