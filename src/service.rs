@@ -18,7 +18,7 @@ use crate::clock;
 use crate::commands::upkeep;
 use crate::config::{SessionTimes, Settings};
 use crate::data_keys::Vault;
-use crate::database::{Role, migrate, pool};
+use crate::database::{Role, by_keys, migrate, pool};
 use crate::deliveries::outbox::Outbox;
 use crate::feeds::Feeds;
 use crate::feeds::lag::Lags;
@@ -256,7 +256,7 @@ impl Pools {
             appender: pool(database, Role::Appender, size),
             projector: pool(database, Role::Projector, 8),
             keeper: pool(database, Role::Keeper, 4),
-            deliveries: pool(database, Role::Projector, 8),
+            deliveries: pool(&by_keys(database), Role::Projector, 8),
         }
     }
 

@@ -5,4 +5,4 @@ pub mod pool;
 mod rights;
 
 pub use migrator::{MigrationError, migrate};
-pub use pool::{Role, options_of, pool, twin};
+pub use pool::{Role, by_keys, options_of, pool, twin};

@@ -55,17 +55,14 @@ pub fn options_of(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 
 /// A pool that works as `role`, connecting when first used.
 pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool {
-    let mut options = options.clone().options([
+    let options = options.clone().options([
         ("role", role.name()),
         ("statement_timeout", "30s"),
         ("client_min_messages", "error"),
         // What looks like much work before tables were analysed would be compiled for longer than it runs.
         ("jit", "off"),
     ]);
-    if role.looks_up_by_keys() {
-        // A plan that was made while a table was empty would go on reading all of it.
-        options = options.options([("enable_seqscan", "off")]);
-    }
+    let options = if role.looks_up_by_keys() { by_keys(&options) } else { options };
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
@@ -91,6 +88,12 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
         })
     })
     .connect_lazy_with(options)
+}
+
+/// For whoever asks only what there is an index for: a plan that was made while a table was empty would go on reading all
+/// of it.
+pub fn by_keys(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([("enable_seqscan", "off")])
 }
 
 /// A pool like that one. Connections wait on the runtime they were made in: whoever runs another one needs its own.
