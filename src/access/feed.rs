@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tenure_aggregates::user::UserEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, UserId, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, User, UserId, Workspace, WorkspaceId,
 };
 use tenure_projections::recorded::member;
 use tenure_projections::{Event, Recorded, Undecodable};
@@ -65,6 +65,7 @@ enum Stale {
     Membership(MembershipId),
     Catalogue,
     ApiKey(ApiKeyId),
+    User,
 }
 
 impl Feed {
@@ -161,6 +162,7 @@ impl Feed {
     fn doubt(&self, event: &Undecodable) {
         tracing::error!(%event, "an event cannot be read: what it concerns is asked of the log");
         self.access.index.put_unknown(event.workspace_id);
+        self.access.addresses.miss();
     }
 
     async fn apply(&self, recorded: &Recorded) -> Result<(), Error> {
@@ -185,8 +187,8 @@ impl Feed {
             Event::Workspace(event) if matters(event) => Stale::Workspace,
             Event::Catalogue(_) => Stale::Catalogue,
             Event::ApiKey(_) => Stale::ApiKey(ApiKeyId(id())),
+            Event::User(_) => Stale::User,
             Event::Workspace(_)
-            | Event::User(_)
             | Event::Invitation(_)
             | Event::Session(_)
             | Event::WebhookEndpoint(_)
@@ -196,6 +198,9 @@ impl Feed {
             Err(Error::Stream(error @ (StoreError::Corrupt(_) | StoreError::Unreadable { .. }))) => {
                 tracing::error!(%workspace, %error, "a stream cannot be read: its workspace is asked of the log");
                 self.access.index.put_unknown(workspace);
+                if matches!(stale, Stale::User) {
+                    self.access.addresses.miss();
+                }
                 Ok(())
             }
             other => other,
@@ -221,6 +226,10 @@ impl Feed {
             Stale::ApiKey(id) => {
                 let loaded = within(self.store.loader().load::<ApiKey>(&id.to_string())).await?;
                 self.access.put_api_key(*id, workspace, loaded.sequence, loaded.state);
+            }
+            Stale::User => {
+                let loaded = within(self.store.loader().load::<User>(&workspace.to_string())).await?;
+                self.access.put_user(&loaded.state);
             }
         }
         Ok(())

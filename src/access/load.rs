@@ -23,7 +23,8 @@ use super::feed::{Error, within};
 use crate::store::loader::Loader;
 
 /// The read models it is loaded from.
-const MODELS: [&str; 3] = ["workspaces", "members", "api_keys"];
+const MODELS: [&str; 4] = ["workspaces", "members", "api_keys", USERS];
+const USERS: &str = "users";
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Why there is nothing to load from, yet or until somebody acts.
@@ -45,6 +46,7 @@ pub(super) async fn load(conn: &mut PgConnection, access: &Access, loader: &Load
     workspaces(conn, access).await?;
     members(conn, access).await?;
     api_keys(conn, access).await?;
+    addresses(conn, access).await?;
     parked(conn, access).await?;
     within(conn.execute("ROLLBACK")).await?;
     let catalogue = within(loader.load::<Catalogue>(&Catalogue::home().to_string())).await?;
@@ -180,12 +182,24 @@ impl KeyRow {
     }
 }
 
+async fn addresses(conn: &mut PgConnection, access: &Access) -> Result<(), Error> {
+    let mut rows =
+        sqlx::query_scalar!(r#"select email as "email!" from users where email is not null"#).fetch(conn);
+    while let Some(address) = within(rows.try_next()).await? {
+        access.addresses.put(&address);
+    }
+    Ok(())
+}
+
 /// What a read model could not be told of must be asked of the log.
 async fn parked(conn: &mut PgConnection, access: &Access) -> Result<(), Error> {
     let parked =
-        sqlx::query_scalar!("select workspace_id from projection_parked where name = any($1)", &MODELS as _);
-    for workspace in within(parked.fetch_all(conn)).await? {
-        access.index.put_unknown(WorkspaceId(workspace));
+        sqlx::query!("select name, workspace_id from projection_parked where name = any($1)", &MODELS as _);
+    for row in within(parked.fetch_all(conn)).await? {
+        access.index.put_unknown(WorkspaceId(row.workspace_id));
+        if row.name == USERS {
+            access.addresses.miss();
+        }
     }
     Ok(())
 }

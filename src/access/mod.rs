@@ -4,7 +4,7 @@
 //! - [`decide`]: the decision, pure, out of what the aggregates say; [`Reason`] is what it says of itself
 //! - [`index`]: memberships and workspaces in memory; `known.rs`: the catalogue beside them; `table.rs`: how entries
 //!   lie, 20 bytes a membership and up to 12 to find it; `role_codes.rs`: role names as numbers
-//! - [`api_keys`]: keys by the hash of their secret
+//! - [`api_keys`]: keys by the hash of their secret; [`addresses`]: e-mail addresses that are anybody's
 //! - `load.rs`: fills the index from the read models at the start; `feed.rs`: keeps it at the end of the log
 //! - `progress.rs`: how far along the log it is, and since when
 //! - [`log`]: the same decision on the log itself, where the index may not be believed
@@ -17,6 +17,7 @@
 //! *An index that is not known to be fresh must never answer.* Older than the bound, it hands the question to the
 //! log; and if that cannot be asked, there is no answer at all.
 
+pub mod addresses;
 pub mod api_keys;
 pub mod decide;
 pub mod explain;
@@ -35,8 +36,9 @@ use std::time::{Duration, Instant};
 
 use cqrs_es::Aggregate;
 use metrics::{Counter, counter};
+use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, Time, Workspace, WorkspaceId,
+    ApiKey, ApiKeyId, Catalogue, Membership, MembershipId, Time, User, Workspace, WorkspaceId,
 };
 
 use crate::store::heads::CachedState;
@@ -56,6 +58,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub struct Access {
     pub index: Index,
     pub api_keys: api_keys::ApiKeys,
+    addresses: addresses::Addresses,
     progress: Progress,
     /// How old the index may be.
     bound: Duration,
@@ -77,6 +80,7 @@ impl Access {
         Arc::new(Self {
             index: Index::default(),
             api_keys: api_keys::ApiKeys::default(),
+            addresses: addresses::Addresses::default(),
             progress: Progress::new(Instant::now()),
             bound,
             settled: watch::channel(false).0,
@@ -121,6 +125,11 @@ impl Access {
     pub fn held_key(&self, hash: &str) -> Option<api_keys::Held> {
         let held = self.api_keys.find(hash).filter(|_| self.is_fresh())?;
         self.index.knows(held.workspace).then_some(held)
+    }
+
+    /// Whether it is certain that no user has this address: as certain as the index is fresh.
+    pub fn is_nobodys(&self, address: &Email) -> bool {
+        self.is_fresh() && !self.addresses.may_have(address.as_str())
     }
 
     /// Who may answer for somebody who has seen the log up to `seen`: the index, if need be after a moment.
@@ -205,7 +214,18 @@ impl Access {
                     self.put_api_key(ApiKeyId(id), home, sequence, key);
                 }
             }
+            User::TYPE => {
+                if let Some(state) = cached.state.downcast_ref::<User>() {
+                    self.put_user(state);
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn put_user(&self, user: &User) {
+        if let Some(address) = user.profile().and_then(|profile| profile.email.as_ref()) {
+            self.addresses.put(address.as_str());
         }
     }
 

@@ -1,12 +1,14 @@
 //! Inviting by e-mail: send, send again, revoke, accept, decline.
 
+use std::sync::Arc;
+
 use chrono::Duration;
 use serde_json::{Value, json};
 use tenure_aggregates::invitation::{self, InvitationCommand, Mailing};
 use tenure_aggregates::membership::{Entrance, Standing};
 use tenure_aggregates::values::Email;
 use tenure_aggregates::{
-    Invitation, InvitationId, Permission, Role, UserId, Workspace, WorkspaceId, membership, workspace,
+    Invitation, InvitationId, Permission, Role, Time, UserId, Workspace, WorkspaceId, membership, workspace,
 };
 use tenure_projections::members::find_by_email;
 
@@ -16,6 +18,7 @@ use super::authorize::{
     still_permitted,
 };
 use super::members::{self, join};
+use crate::access::Access;
 use crate::reads::Reads;
 use crate::resources::{self, Answer, Secret};
 use crate::store::retry::Command;
@@ -32,12 +35,32 @@ pub struct NewInvitation {
     pub mailing: Mailing,
 }
 
+/// Who belongs to a workspace, by address.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    pub reads: Reads,
+    pub access: Arc<Access>,
+}
+
+impl Roster {
+    /// Whether somebody with this address is a member who counts. An address that is nobody's at all, as most are that
+    /// are invited, is not looked up.
+    async fn has_active(&self, workspace: WorkspaceId, email: &Email, now: Time) -> Result<bool, Failure> {
+        if self.access.is_nobodys(email) {
+            return Ok(false);
+        }
+        let mut tx = self.reads.members(workspace).await?;
+        let known = find_by_email(&mut tx, email.as_str(), now).await.map_err(StoreError::from)?;
+        Ok(known.iter().any(|member| member.status == "active"))
+    }
+}
+
 /// Invites one address.
 #[derive(Debug, Clone)]
 pub struct Invite {
     pub workspace: WorkspaceId,
     pub invitation: NewInvitation,
-    pub reads: Reads,
+    pub roster: Roster,
     pub precondition: Precondition,
 }
 
@@ -52,7 +75,7 @@ impl Command for Invite {
         self.precondition.check_new()?;
         workspace.joinable()?;
         let new = &self.invitation;
-        let body = invite(&mut unit, id, &acting, new, &self.reads).await?;
+        let body = invite(&mut unit, id, &acting, new, &self.roster).await?;
         let sequence = unit.sequence_of::<Invitation>(&new.id.to_string());
         let mut answer =
             Answer::of(201, sequence, &body)?.at(format!("/v1/workspaces/{id}/invitations/{}", new.id));
@@ -68,13 +91,11 @@ async fn invite(
     id: WorkspaceId,
     acting: &Acting,
     new: &NewInvitation,
-    reads: &Reads,
+    roster: &Roster,
 ) -> Result<resources::Invitation, Failure> {
     acting.require_grant(&new.role)?;
     let now = unit.now();
-    let mut tx = reads.members(id).await?;
-    let known = find_by_email(&mut tx, new.email.as_str(), now).await.map_err(StoreError::from)?;
-    if known.iter().any(|member| member.status == "active") {
+    if roster.has_active(id, &new.email, now).await? {
         return Err(membership::Refusal::AlreadyMember.into());
     }
     let stream = new.id.to_string();
@@ -106,7 +127,7 @@ pub struct InviteBatch {
     pub workspace: WorkspaceId,
     /// In the order of the request; what was malformed carries its problem already.
     pub items: Vec<Result<NewInvitation, Value>>,
-    pub reads: Reads,
+    pub roster: Roster,
     pub precondition: Precondition,
 }
 
@@ -130,7 +151,7 @@ impl Command for InviteBatch {
                     continue;
                 }
             };
-            match invite(&mut unit, id, &acting, new, &self.reads).await {
+            match invite(&mut unit, id, &acting, new, &self.roster).await {
                 Ok(body) => {
                     if !new.notify {
                         secrets.push(token(new.id, 1, format!("/items/{index}/invitation")));
@@ -254,7 +275,7 @@ impl OpenedToken {
     async fn locate(
         self,
         unit: &mut UnitOfWork,
-    ) -> Result<(WorkspaceId, std::sync::Arc<Workspace>), Failure> {
+    ) -> Result<(WorkspaceId, Arc<Workspace>), Failure> {
         let (state, home) = unit.locate::<Invitation>(&self.id.to_string()).await?;
         state.redeemable(self.generation)?;
         let home = home.ok_or(invitation::Refusal::TokenInvalid)?;

@@ -31,7 +31,7 @@ use super::witness::Witness;
 use super::workspaces::EmptyRequest;
 use crate::attempts::Place;
 use crate::commands::invitations::{
-    Accept, Decline, Invite, InviteBatch, NewInvitation, OpenedToken, Preview, Resend, Revoke,
+    Accept, Decline, Invite, InviteBatch, NewInvitation, OpenedToken, Preview, Resend, Revoke, Roster,
 };
 use crate::ids;
 use crate::mail::Pages;
@@ -101,6 +101,10 @@ fn mailing(language: Option<String>, accept_url: Option<String>, pages: &Pages) 
     Ok(Mailing { language, accept_url })
 }
 
+fn roster(act: &Act) -> Roster {
+    Roster { reads: act.app.reads.clone(), access: act.app.access.clone() }
+}
+
 /// Invite an e-mail address.
 #[utoipa::path(
     post, path = "/v1/workspaces/{workspace_id}/invitations", tag = "invitations", request_body = InviteRequest,
@@ -113,7 +117,7 @@ async fn invite(act: Act, Path(id): Path<Uuid>, body: Body<InviteRequest>) -> Re
     let command = Invite {
         workspace,
         invitation,
-        reads: act.app.reads.clone(),
+        roster: roster(&act),
         precondition: act.precondition.clone(),
     };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
@@ -158,7 +162,7 @@ async fn invite_batch(act: Act, Path(id): Path<Uuid>, body: Body<BatchRequest>) 
     let command = InviteBatch {
         workspace,
         items: items.collect(),
-        reads: act.app.reads.clone(),
+        roster: roster(&act),
         precondition: act.precondition.clone(),
     };
     let outcome = act.run(Some(workspace), &body.raw, command).await?;

@@ -2,7 +2,8 @@
 //!
 //! Of what is let in only so much is worked on, and of one lane only a share of that: the rest waits, first in, first
 //! out in every lane, and the lanes in turn. So whoever floods waits behind themselves, and the path to the database
-//! stays short for everybody else.
+//! stays short for everybody else. The more lanes are there, the smaller the share: what a single lane may take while
+//! it has the service to itself would keep the processors from the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,8 +32,8 @@ struct Shared {
 struct State {
     /// Turns nobody has.
     free: usize,
-    /// How many one lane may have.
-    share: usize,
+    /// How many one lane may have that has no more than one other beside it.
+    most: usize,
     lanes: HashMap<u64, Line>,
     /// Lanes in which somebody waits and that have not got their share, in the order of their turns.
     next: VecDeque<u64>,
@@ -64,9 +65,9 @@ struct Waiter<'a> {
 }
 
 impl Turns {
-    /// `what` names them in the metrics.
-    pub fn new(what: &'static str, free: usize, share: usize) -> Self {
-        let state = State { free, share, lanes: HashMap::new(), next: VecDeque::new() };
+    /// `what` names them in the metrics; of the `free` turns one lane may have `most`, and less where there are many.
+    pub fn new(what: &'static str, free: usize, most: usize) -> Self {
+        let state = State { free, most, lanes: HashMap::new(), next: VecDeque::new() };
         Self(Arc::new(Shared { what, patience: PATIENCE, state: Mutex::new(state) }))
     }
 
@@ -118,17 +119,25 @@ impl Drop for Turn {
 }
 
 impl State {
+    /// How many turns one lane may have now: all lanes together as many as two may have, but each a quarter of what one
+    /// may.
+    fn share(&self) -> usize {
+        (self.most * 2 / self.lanes.len().max(1)).clamp(self.most.div_ceil(4), self.most)
+    }
+
     /// Takes a turn at once, or a place in line.
     fn ask(&mut self, lane: u64) -> Option<oneshot::Receiver<()>> {
+        self.lanes.entry(lane).or_default();
+        let share = self.share();
         let line = self.lanes.entry(lane).or_default();
-        if self.free > 0 && line.at_work < self.share && line.waiting.len() == line.gone {
+        if self.free > 0 && line.at_work < share && line.waiting.len() == line.gone {
             line.at_work += 1;
             self.free -= 1;
             return None;
         }
         let (call, called) = oneshot::channel();
         line.waiting.push_back(call);
-        if line.at_work < self.share && !line.is_next {
+        if line.at_work < share && !line.is_next {
             line.is_next = true;
             self.next.push_back(lane);
         }
@@ -144,8 +153,8 @@ impl State {
                 self.next.push_back(lane);
             }
         }
-        self.call_next();
         self.forget(lane);
+        self.call_next();
     }
 
     /// Calls those whose turn it is.
@@ -153,9 +162,10 @@ impl State {
         while self.free > 0
             && let Some(lane) = self.next.pop_front()
         {
+            let share = self.share();
             let Some(line) = self.lanes.get_mut(&lane) else { continue };
             line.is_next = false;
-            if line.at_work >= self.share {
+            if line.at_work >= share {
                 continue;
             }
             while let Some(call) = line.waiting.pop_front() {
@@ -166,7 +176,7 @@ impl State {
                 }
                 line.gone = line.gone.saturating_sub(1);
             }
-            if !line.waiting.is_empty() && line.at_work < self.share {
+            if !line.waiting.is_empty() && line.at_work < share {
                 line.is_next = true;
                 self.next.push_back(lane);
             }
@@ -183,6 +193,7 @@ impl State {
             line.gone = 0;
         }
         self.forget(lane);
+        self.call_next();
     }
 
     fn forget(&mut self, lane: u64) {
@@ -191,7 +202,23 @@ impl State {
         if line.is_next {
             self.next.retain(|next| *next != lane);
         }
+        let before = self.share();
         self.lanes.remove(&lane);
+        self.stand_in_line_again(before);
+    }
+
+    /// With a lane less the share may have grown, so that somebody is next who had it whole.
+    fn stand_in_line_again(&mut self, before: usize) {
+        let share = self.share();
+        if share == before {
+            return;
+        }
+        for (lane, line) in &mut self.lanes {
+            if line.at_work < share && !line.waiting.is_empty() && !line.is_next {
+                line.is_next = true;
+                self.next.push_back(*lane);
+            }
+        }
     }
 }
 

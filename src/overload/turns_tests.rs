@@ -29,6 +29,41 @@ async fn a_lane_has_its_share_at_work_and_waits_with_the_rest() {
 }
 
 #[tokio::test]
+async fn the_more_lanes_there_are_the_less_one_may_have() {
+    let turns = Turns::new("test", 100, 8);
+    let taken = async |name: &str| {
+        let mut at_work = Vec::new();
+        loop {
+            let mut take = Box::pin(turns.take(lane(name)));
+            match poll!(unconstrained(take.as_mut())) {
+                std::task::Poll::Ready(turn) => at_work.push(turn.unwrap()),
+                std::task::Poll::Pending => return at_work,
+            }
+        }
+    };
+    for (others, share) in [(0, 8), (1, 8), (2, 5), (3, 4), (5, 2), (20, 2)] {
+        let mut quiet = Vec::new();
+        for n in 0..others {
+            quiet.push(turns.take(lane(&format!("quiet-{n}"))).await.unwrap());
+        }
+        assert_eq!(taken("noisy").await.len(), share, "beside {others}");
+    }
+}
+
+#[tokio::test]
+async fn when_others_leave_who_waits_is_called_at_once() {
+    let turns = Turns::new("test", 100, 4);
+    let quiet = [turns.take(lane("a")).await.unwrap(), turns.take(lane("b")).await.unwrap()];
+    let _at_work = [turns.take(lane("noisy")).await.unwrap(), turns.take(lane("noisy")).await.unwrap()];
+    let mut waits = Box::pin(turns.take(lane("noisy")));
+    let mut waits_too = Box::pin(turns.take(lane("noisy")));
+    assert!(poll!(waits.as_mut()).is_pending() && poll!(waits_too.as_mut()).is_pending());
+    drop(quiet);
+    waits.await.unwrap();
+    waits_too.await.unwrap();
+}
+
+#[tokio::test]
 async fn with_all_turns_taken_the_lanes_come_in_turn_and_each_keeps_its_order() {
     let turns = Turns::new("test", 1, 1);
     let held = turns.take(lane("first")).await.unwrap();
@@ -78,7 +113,7 @@ async fn who_goes_away_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn nobody_waits_for_ever() {
-    let state = State { free: 1, share: 1, lanes: HashMap::new(), next: VecDeque::new() };
+    let state = State { free: 1, most: 1, lanes: HashMap::new(), next: VecDeque::new() };
     let shared = Shared { what: "test", patience: Duration::from_millis(1), state: Mutex::new(state) };
     let turns = Turns(Arc::new(shared));
     let _held = turns.take(lane("a")).await.unwrap();
@@ -90,8 +125,8 @@ async fn nobody_waits_for_ever() {
 async fn at_random_no_turn_is_lost_and_no_bound_passed() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (all, share) = (random.usize(1..8), random.usize(1..4));
-        let turns = Turns::new("test", all, share);
+        let (all, most) = (random.usize(1..8), random.usize(1..9));
+        let turns = Turns::new("test", all, most);
         let lanes: Vec<_> = (0..6).map(|n| lane(&n.to_string())).collect();
         let mut waiting = Vec::new();
         let mut at_work: Vec<(usize, Turn)> = Vec::new();
@@ -115,7 +150,8 @@ async fn at_random_no_turn_is_lost_and_no_bound_passed() {
             }
             waiting = still;
             let of = |n: usize| at_work.iter().filter(|(lane, _)| *lane == n).count();
-            assert!(at_work.len() <= all && (0..6).all(|n| of(n) <= share), "seed {seed}");
+            assert!(at_work.len() <= all && (0..6).all(|n| of(n) <= most), "seed {seed}");
+            let share = turns.lock().share();
             let idle = at_work.len() < all && waiting.iter().any(|(n, _)| of(*n) < share);
             assert!(!idle, "seed {seed}: somebody waits although there is a turn for them");
         }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tenure::clock;
 use tenure_aggregates::invitation::InvitationEvent;
 use tenure_aggregates::membership::MembershipEvent;
+use tenure_aggregates::values::Email;
 use tenure_projections::recorded::Event;
 
 use crate::support::{Answer, TestService, User, log, model};
@@ -319,6 +320,46 @@ async fn an_invitation_waits_for_read_models_only_where_members_have_changed() {
     holder.execute("rollback").await.unwrap();
     holder.close().await.unwrap();
     ada.post(&invitations, body).await.refused(409, "already_member");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn only_addresses_that_may_be_somebodys_are_looked_up() {
+    let service = TestService::start().await;
+    let (ada, bob) = (service.provision("ada").await, service.provision("bob").await);
+    let acme = ada.creates("Acme").await;
+    bob.accepts(&ada.invites(&acme, "bob@example.com", "member").await).await.expect(StatusCode::OK);
+    let sibling = service.sibling().await;
+    for service in [&service, &sibling] {
+        service.index_answers().await;
+    }
+    let invitations = format!("/v1/workspaces/{acme}/invitations");
+    let knows = |service: &TestService, address: &str| {
+        !service.app().access.is_nobodys(&Email::parse(address).unwrap())
+    };
+    // From the read models at the start, from what is committed here, and from what another process commits.
+    let moved = json!({"email": "bob@elsewhere.example", "email_verified": true});
+    let moved = service.operator().put("/v1/users/bob", moved).await.expect(StatusCode::OK);
+    let position = moved.header("tenure-position").unwrap();
+    let shown = sibling.request(Method::GET, &format!("/v1/workspaces/{acme}/members"), Some("ada"));
+    Answer::of(shown.header("Tenure-Position", position)).await.expect(StatusCode::OK);
+    for other in [&service, &sibling] {
+        other.index_catches_up().await;
+        for address in ["ada@example.com", "bob@example.com", "bob@elsewhere.example"] {
+            assert!(knows(other, address), "{address}");
+        }
+        assert!(!knows(other, "carol@example.com"));
+        let again = json!({"email": "bob@elsewhere.example"});
+        other.user("ada").post(&invitations, again).await.refused(409, "already_member");
+        // Bob has it no more.
+        other.user("ada").invites(&acme, "bob@example.com", "member").await;
+        // A batch goes by the same rule.
+        let both = json!({"invitations": [{"email": "bob@elsewhere.example"}, {"email": "carol@example.com"}]});
+        let batch = other.user("ada").post(&format!("{invitations}/batch"), both).await;
+        let statuses = [&batch.body["items"][0]["status"], &batch.body["items"][1]["status"]];
+        assert_eq!(statuses, [409, 201], "{}", batch.body);
+    }
+    sibling.leave().await;
     service.stop().await;
 }
 
