@@ -95,7 +95,7 @@ mod tests {
     fn what_was_put_in_is_there_however_many_there_are() {
         let addresses = Addresses::default();
         assert!(!addresses.may_have(&address(0)));
-        let many = FIRST * (1 + GROWTH) + 1;
+        let many = FIRST * (2 + GROWTH);
         (0..many).for_each(|number| addresses.put(&address(number)));
         assert_eq!(addresses.filters.read().unwrap().len(), 3);
         assert!((0..many).all(|number| addresses.may_have(&address(number))));

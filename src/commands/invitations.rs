@@ -272,10 +272,7 @@ pub struct OpenedToken {
 
 impl OpenedToken {
     /// The invitation's workspace. A token of an invitation or a workspace that is gone is worth nothing.
-    async fn locate(
-        self,
-        unit: &mut UnitOfWork,
-    ) -> Result<(WorkspaceId, Arc<Workspace>), Failure> {
+    async fn locate(self, unit: &mut UnitOfWork) -> Result<(WorkspaceId, Arc<Workspace>), Failure> {
         let (state, home) = unit.locate::<Invitation>(&self.id.to_string()).await?;
         state.redeemable(self.generation)?;
         let home = home.ok_or(invitation::Refusal::TokenInvalid)?;

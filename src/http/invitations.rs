@@ -114,12 +114,8 @@ fn roster(act: &Act) -> Roster {
 async fn invite(act: Act, Path(id): Path<Uuid>, body: Body<InviteRequest>) -> Result<Response, Problem> {
     let workspace = WorkspaceId(id);
     let invitation = body.value.into_new(&act.app.mail.pages)?;
-    let command = Invite {
-        workspace,
-        invitation,
-        roster: roster(&act),
-        precondition: act.precondition.clone(),
-    };
+    let command =
+        Invite { workspace, invitation, roster: roster(&act), precondition: act.precondition.clone() };
     Ok(act.run(Some(workspace), &body.raw, command).await?.into_response())
 }
 

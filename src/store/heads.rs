@@ -115,6 +115,8 @@ pub(super) struct Inner {
     streams: HashMap<StreamKey, Latest>,
     pub(super) keys: HashSet<KeyId>,
     order: VecDeque<(i64, Remembered)>,
+    /// Workspaces that began after the horizon, and where: everything that ever happened in them is remembered.
+    begun: HashMap<Uuid, i64>,
     /// The position of the last event of any user.
     users: i64,
     states: LruCache<StreamKey, CachedState>,
@@ -149,6 +151,7 @@ impl Heads {
                 streams: HashMap::new(),
                 keys: HashSet::new(),
                 order: VecDeque::new(),
+                begun: HashMap::new(),
                 users: 0,
                 states: LruCache::new(CACHED),
                 workspaces: LruCache::new(CACHED),
@@ -187,6 +190,13 @@ impl Heads {
 
     pub fn workspace(&self, workspace: WorkspaceId) -> Option<WorkspaceHead> {
         self.lock().workspaces.peek(&workspace.0).copied()
+    }
+
+    /// Whether a stream whose id belongs to one workspace alone has not begun yet, as far as the log is known: that is
+    /// certain of workspaces that began after the horizon.
+    pub(super) fn never_began(&self, workspace: WorkspaceId, key: &StreamKey) -> bool {
+        let inner = self.lock();
+        inner.begun.contains_key(&workspace.0) && !inner.streams.contains_key(key)
     }
 
     /// A state that was current when last looked at; the append finds out if it no longer is.
@@ -272,6 +282,7 @@ impl Heads {
         inner.streams.clear();
         inner.keys.clear();
         inner.order.clear();
+        inner.begun.clear();
         inner.states.clear();
         inner.workspaces.clear();
         drop(inner);
@@ -307,6 +318,11 @@ impl Inner {
         if key.aggregate_type == User::TYPE {
             self.users = position;
         }
+        if sequence == 1
+            && let Some(workspace) = key.workspace()
+        {
+            self.begun.insert(workspace, position);
+        }
         self.streams.insert(key.clone(), Latest { sequence, position, ticket });
         self.remember(position, Remembered::Stream(key));
     }
@@ -323,6 +339,11 @@ impl Inner {
             self.horizon = self.horizon.max(position);
             match oldest {
                 Remembered::Stream(key) => {
+                    if let Some(workspace) = key.workspace()
+                        && self.begun.get(&workspace).is_some_and(|begun| *begun <= position)
+                    {
+                        self.begun.remove(&workspace);
+                    }
                     // One that was remembered again since stays.
                     if self.streams.get(&key).is_some_and(|latest| latest.position == position) {
                         self.streams.remove(&key);
@@ -331,5 +352,67 @@ impl Inner {
                 Remembered::Key(key) => drop(self.keys.remove(&key)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_aggregates::{Membership, MembershipId, UserId, Workspace};
+
+    use super::*;
+
+    fn workspace() -> WorkspaceId {
+        WorkspaceId(Uuid::from_u128(7))
+    }
+
+    fn member(user: &str) -> StreamKey {
+        let user = UserId::parse(user).unwrap();
+        StreamKey::of::<Membership>(&MembershipId::of(workspace(), &user).to_string())
+    }
+
+    fn begun_at(heads: &Heads, position: i64) {
+        let stream = StreamKey::of::<Workspace>(&workspace().to_string());
+        heads.lock().remember_stream(position, stream, 1, None, None);
+    }
+
+    #[test]
+    fn who_never_joined_a_workspace_is_known_while_all_of_it_is_remembered() {
+        let heads = Heads::new();
+        assert!(!heads.never_began(workspace(), &member("ada")), "nothing is known of it");
+        begun_at(&heads, 1);
+        heads.lock().remember_stream(2, member("ada"), 1, None, None);
+        assert!(!heads.never_began(workspace(), &member("ada")));
+        assert!(heads.never_began(workspace(), &member("bob")));
+        heads.restart(9);
+        assert!(!heads.never_began(workspace(), &member("bob")), "others may have appended meanwhile");
+    }
+
+    #[test]
+    fn it_is_not_known_of_a_workspace_of_which_only_what_came_later_is_remembered() {
+        let heads = Heads::new();
+        let stream = StreamKey::of::<Workspace>(&workspace().to_string());
+        heads.lock().remember_stream(2, stream, 2, None, None);
+        assert!(!heads.never_began(workspace(), &member("bob")));
+    }
+
+    #[test]
+    fn it_is_known_no_longer_than_the_beginning_is_remembered() {
+        let heads = Heads::new();
+        begun_at(&heads, 1);
+        let stream = StreamKey::of::<Workspace>(&workspace().to_string());
+        heads.lock().remember_stream(2, stream, 2, None, None);
+        let others = |to: i64| {
+            let mut inner = heads.lock();
+            for position in 3..=to {
+                let key = KeyId { workspace: Uuid::nil(), digest: Uuid::nil() };
+                inner.remember_key(position, key);
+            }
+        };
+        let remembered = i64::try_from(REMEMBERED).unwrap();
+        others(remembered);
+        assert!(heads.never_began(workspace(), &member("bob")));
+        others(remembered + 1);
+        assert!(!heads.never_began(workspace(), &member("bob")), "its first event is behind the horizon");
+        assert!(heads.lock().begun.is_empty());
     }
 }

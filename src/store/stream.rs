@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey {
     pub aggregate_type: &'static str,
@@ -11,6 +13,15 @@ pub struct StreamKey {
 impl StreamKey {
     pub fn of<A: cqrs_es::Aggregate>(id: &str) -> Self {
         Self { aggregate_type: A::TYPE, id: id.into() }
+    }
+
+    /// The workspace whose own stream this is.
+    pub(super) fn workspace(&self) -> Option<Uuid> {
+        if self.aggregate_type == <tenure_aggregates::Workspace as cqrs_es::Aggregate>::TYPE {
+            self.id.parse().ok()
+        } else {
+            None
+        }
     }
 
     /// A stream another process wrote; `None` for a type this build does not know, which nothing here can have read.

@@ -12,7 +12,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use tenure_aggregates::adapter::Stream;
 use tenure_aggregates::event::EventName;
 use tenure_aggregates::values::{Email, Slug};
-use tenure_aggregates::{Claim, Refused, Session, Time, Workspace, WorkspaceId, session};
+use tenure_aggregates::{Claim, Membership, Refused, Session, Time, Workspace, WorkspaceId, session};
 
 use super::Store;
 use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
@@ -105,7 +105,7 @@ impl UnitOfWork {
         id: &str,
     ) -> Result<Arc<A>, Failure> {
         let key = StreamKey::of::<A>(id);
-        Ok(self.fetch::<A>(&key).await?.seen_from(workspace).state)
+        Ok(self.fetch::<A>(&key, Some(workspace)).await?.seen_from(workspace).state)
     }
 
     /// The state of a stream whose workspace the caller has yet to learn, and that workspace.
@@ -113,7 +113,7 @@ impl UnitOfWork {
         &mut self,
         id: &str,
     ) -> Result<(Arc<A>, Option<WorkspaceId>), Failure> {
-        let loaded = self.fetch::<A>(&StreamKey::of::<A>(id)).await?;
+        let loaded = self.fetch::<A>(&StreamKey::of::<A>(id), None).await?;
         Ok((loaded.state, loaded.home))
     }
 
@@ -156,7 +156,7 @@ impl UnitOfWork {
         A::Error: Refused,
     {
         let key = StreamKey::of::<A>(id);
-        let loaded = self.fetch::<A>(&key).await?.seen_from(workspace);
+        let loaded = self.fetch::<A>(&key, Some(workspace)).await?.seen_from(workspace);
         let mut state = A::clone(&loaded.state);
         let sink = EventSink::<A>::default();
         state.handle(command, &(), &sink).await?;
@@ -277,7 +277,11 @@ impl UnitOfWork {
         Ok(Committed { position: appended.position, answer })
     }
 
-    async fn fetch<A: Stream + 'static>(&mut self, key: &StreamKey) -> Result<Loaded<A>, Failure> {
+    async fn fetch<A: Stream + 'static>(
+        &mut self,
+        key: &StreamKey,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Loaded<A>, Failure> {
         if let Some((_, pending)) = self.append.states.iter().find(|(other, _)| other == key)
             && let Ok(state) = pending.state.clone().downcast::<A>()
         {
@@ -296,6 +300,15 @@ impl UnitOfWork {
                 rests_on: Some(ticket),
             });
             return Ok(foreseen);
+        }
+        // Whoever joins a workspace that began lately was never there, and that need not be looked up.
+        if self.mode.use_cache
+            && A::TYPE == Membership::TYPE
+            && workspace.is_some_and(|workspace| self.store.heads.never_began(workspace, key))
+        {
+            self.used_cache.store(true, Ordering::Relaxed);
+            self.append.reads.push(Read { stream: key.clone(), sequence: 0, rests_on: None });
+            return Ok(Loaded { state: Arc::default(), sequence: 0, home: None });
         }
         let loaded = self.look_up::<A>(key).await?;
         self.append.reads.push(Read { stream: key.clone(), sequence: loaded.sequence, rests_on: None });

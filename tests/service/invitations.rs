@@ -354,7 +354,8 @@ async fn only_addresses_that_may_be_somebodys_are_looked_up() {
         // Bob has it no more.
         other.user("ada").invites(&acme, "bob@example.com", "member").await;
         // A batch goes by the same rule.
-        let both = json!({"invitations": [{"email": "bob@elsewhere.example"}, {"email": "carol@example.com"}]});
+        let both =
+            json!({"invitations": [{"email": "bob@elsewhere.example"}, {"email": "carol@example.com"}]});
         let batch = other.user("ada").post(&format!("{invitations}/batch"), both).await;
         let statuses = [&batch.body["items"][0]["status"], &batch.body["items"][1]["status"]];
         assert_eq!(statuses, [409, 201], "{}", batch.body);
