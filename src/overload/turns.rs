@@ -120,9 +120,10 @@ impl Drop for Turn {
 
 impl State {
     /// How many turns one lane may have now: all lanes together as many as two may have, but each a quarter of what one
-    /// may.
+    /// may, and two where it may have two, so that one slow answer does not hold up a whole workspace.
     fn share(&self) -> usize {
-        (self.most * 2 / self.lanes.len().max(1)).clamp(self.most.div_ceil(4), self.most)
+        let least = (self.most / 4).max(2).min(self.most);
+        (self.most * 2 / self.lanes.len().max(1)).clamp(least, self.most)
     }
 
     /// Takes a turn at once, or a place in line.
