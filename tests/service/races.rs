@@ -425,3 +425,35 @@ async fn a_process_goes_on_from_what_another_wrote() {
     sibling.leave().await;
     acme.stop().await;
 }
+
+#[tokio::test]
+async fn who_joined_a_new_workspace_through_another_process_is_a_member_here() {
+    let service = TestService::start().await;
+    let ada = service.provision("ada").await;
+    let sibling = service.sibling().await;
+    for name in ["bob", "carol"] {
+        service.provision(name).await;
+    }
+    for round in 0..5 {
+        // All of it is remembered here, and the other process writes to it all the same.
+        let acme = ada.creates(&format!("Acme {round}")).await;
+        let member = format!("/v1/workspaces/{acme}/members/bob");
+        let added = sibling.user("ada").put(&member, json!({"role": "admin"})).await;
+        added.expect(StatusCode::CREATED);
+        if round % 2 == 1 {
+            sibling.user("ada").delete(&member).await.expect(StatusCode::NO_CONTENT);
+        }
+        // Told of something else it wrote, or not.
+        if round == 2 {
+            let carol = format!("/v1/workspaces/{acme}/members/carol");
+            ada.put(&carol, json!({})).await.expect(StatusCode::CREATED);
+        }
+        let again = ada.put(&member, json!({"role": "member"})).await;
+        again.expect(if round % 2 == 1 { StatusCode::CREATED } else { StatusCode::OK });
+    }
+    // Streams without holes, heads and seats that say what the log says.
+    service.check_invariants().await;
+    model::replay(&service).await;
+    sibling.leave().await;
+    service.stop().await;
+}
