@@ -56,6 +56,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 
 use crate::access::Access;
 use crate::attempts::Attempts;
@@ -124,7 +125,8 @@ fn whole(app: Arc<App>) -> Router {
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
     let admitted = from_fn_with_state(app.clone(), admission::admit);
-    let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(watched).layer(limited);
+    let asked = ServiceBuilder::new().layer(limited).layer(watched);
+    let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(asked);
     let routes = routes.merge(health::routes()).merge(dev_mailbox::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     let envelope = EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) };

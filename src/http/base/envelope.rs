@@ -12,6 +12,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, X_CONTEN
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
@@ -66,10 +67,12 @@ impl EnvelopeOptions {
 
 /// Wraps the finished router; routes added afterwards would be outside. It must be the last thing done to it.
 pub fn with_envelope(router: Router, options: EnvelopeOptions) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| caught(&*panic)))
+    // In one, since the router boxes and clones what it is given layer by layer.
+    let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(Arc::new(options), envelope))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| caught(&*panic)))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    router.layer(layers)
 }
 
 async fn envelope(State(options): State<Arc<EnvelopeOptions>>, mut request: Request, next: Next) -> Response {
