@@ -199,10 +199,13 @@ async fn the_verifier_key_is_public_and_the_same_for_all_workspaces() {
 async fn checkpoints_taken_while_others_write_begin_the_history_that_comes_of_it() {
     let acme = Acme::found().await;
     let key = vkey(&acme.service, &acme.id).await;
+    // Nobody is through before the checkpoints are: with each three that were taken, everybody writes once more.
+    let (took, seen) = tokio::sync::watch::channel(0);
     let writers = (0..8).map(|writer| {
-        let acme = &acme;
+        let (acme, mut seen) = (&acme, seen.clone());
         async move {
             for n in 0..12 {
+                seen.wait_for(|taken| *taken >= n * 3).await.unwrap();
                 let email = format!("w{writer}-{n}@example.com");
                 acme.ada()
                     .post(&acme.at("/invitations"), json!({"email": email}))
@@ -219,10 +222,11 @@ async fn checkpoints_taken_while_others_write_begin_the_history_that_comes_of_it
             let path = acme.at(&format!("/audit-log/proofs/inclusion?workspace_seq={size}&size={size}"));
             let proof = acme.service.user("bob").sees(&path).await.body;
             taken.push((size, root, proof));
+            took.send_replace(taken.len());
         }
-        taken
+        (taken, took)
     };
-    let (_, taken): (Vec<()>, _) = tokio::join!(futures::future::join_all(writers), reads);
+    let (_, (taken, _)): (Vec<()>, _) = tokio::join!(futures::future::join_all(writers), reads);
     let leaves = leaves(&acme).await;
     assert!(leaves.len() >= 96);
     let distinct: std::collections::BTreeSet<u64> = taken.iter().map(|(size, ..)| *size).collect();
