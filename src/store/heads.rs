@@ -171,6 +171,11 @@ impl Heads {
         *self.known.borrow()
     }
 
+    /// Whether anything was appended since the log was known up to `position`, or is about to be.
+    pub(super) fn is_moving_since(&self, position: i64) -> bool {
+        self.position() != position || !self.lock_foreseen().is_empty()
+    }
+
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.known.subscribe()
     }

@@ -104,7 +104,8 @@ impl Drop for Standing<'_> {
 
 impl Store {
     /// Runs a command to its end. A refusal that rests on a state kept in this process is confirmed on fresh state
-    /// before it is believed; a conflict is decided anew.
+    /// before it is believed, and once more where others wrote while it was read: some of it may have been older than
+    /// the rest. A conflict is decided anew.
     pub async fn run<C: Command>(
         &self,
         command: &C,
@@ -113,6 +114,7 @@ impl Store {
         clock: impl Fn() -> Time + Send,
     ) -> Result<Done, Failure> {
         let mut use_cache = true;
+        let mut looked_again = false;
         let mut in_line: Option<StreamKey> = None;
         for attempt in 0..ATTEMPTS {
             let mode = Mode { command: C::NAME, use_cache };
@@ -121,6 +123,7 @@ impl Store {
                 Some(stream) => Some(self.queues.line_up(stream).await?),
                 None => None,
             };
+            let known = self.heads.position();
             let mut unit = UnitOfWork::begin(self, origin.clone(), key.clone(), clock(), mode, line);
             let used_cache = unit.used_cache();
             // Whatever is done in a session rests on it: once it is over or has moved on, nothing of it commits.
@@ -139,6 +142,9 @@ impl Store {
                 }
                 Err(Failure::Unconfirmed) => use_cache = false,
                 Err(Failure::Refused(_)) if used_cache.load(Ordering::Relaxed) => use_cache = false,
+                Err(Failure::Refused(_)) if !looked_again && self.heads.is_moving_since(known) => {
+                    looked_again = true;
+                }
                 Err(Failure::Refused(refusal)) => return self.refused(refusal, key.as_deref()).await,
                 Err(Failure::Store(error)) => return Err(Failure::Store(error)),
             }
