@@ -54,10 +54,10 @@ pub struct Limits {
     /// Requests in this process, at work and waiting; access checks in their plainest form, health and metrics are
     /// not counted.
     pub requests: usize,
-    /// Commands at work at once, and of one workspace.
+    /// Commands at work at once, and of one workspace at most: less while many are there.
     pub commands: usize,
     pub commands_of_one: usize,
-    /// Reads at work at once. Of one workspace: a quarter as many as there are connections.
+    /// Reads at work at once. Of one workspace: at most a quarter as many as there are connections.
     pub reads: usize,
 }
 

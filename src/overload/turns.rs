@@ -32,7 +32,7 @@ struct Shared {
 struct State {
     /// Turns nobody has.
     free: usize,
-    /// How many one lane may have that has no more than one other beside it.
+    /// How many one lane may have while there is at most one other.
     most: usize,
     lanes: HashMap<u64, Line>,
     /// Lanes in which somebody waits and that have not got their share, in the order of their turns.
@@ -128,6 +128,7 @@ impl State {
 
     /// Takes a turn at once, or a place in line.
     fn ask(&mut self, lane: u64) -> Option<oneshot::Receiver<()>> {
+        // It counts among the lanes that share.
         self.lanes.entry(lane).or_default();
         let share = self.share();
         let line = self.lanes.entry(lane).or_default();
