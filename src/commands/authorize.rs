@@ -10,7 +10,7 @@ use tenure_aggregates::{
 };
 
 use crate::store::origin::Actor;
-use crate::store::{Failure, Refusal, UnitOfWork};
+use crate::store::{Ahead, Failure, Refusal, UnitOfWork};
 
 /// A workspace, and what the one who acts may do in it.
 #[derive(Debug, Clone)]
@@ -46,10 +46,27 @@ impl Acting {
 /// The workspace and the actor's authority in it. A workspace the actor has nothing to do with looks as if there were
 /// none.
 pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting, Failure> {
+    authority_over(unit, id, None).await
+}
+
+/// The same, for a command that goes on to a member.
+pub async fn authority_over(
+    unit: &mut UnitOfWork,
+    id: WorkspaceId,
+    member: Option<&UserId>,
+) -> Result<Acting, Failure> {
     // A credential that opens another workspace only: this one looks as if there were none.
     if !unit.origin().opens(id) {
         return Err(workspace::Refusal::NotFound.into());
     }
+    let mut ahead = vec![Ahead::of::<Workspace>(&id.to_string())];
+    match &unit.origin().actor {
+        Some(Actor::User(user)) => ahead.push(ahead_of_membership(id, user)),
+        Some(Actor::ApiKey { id: key, .. }) => ahead.push(Ahead::of::<ApiKey>(&key.to_string())),
+        Some(Actor::Service | Actor::System) | None => {}
+    }
+    ahead.extend(member.into_iter().flat_map(|user| [ahead_of_membership(id, user), ahead_of_user(user)]));
+    unit.read_ahead(ahead).await;
     let workspace = match unit.load::<Workspace>(id, &id.to_string()).await {
         Err(failure) if failure.is_unreadable() && is_stranger(unit, id).await? => {
             return Err(workspace::Refusal::NotFound.into());
@@ -127,6 +144,14 @@ pub async fn membership(
     user: &UserId,
 ) -> Result<Arc<Membership>, Failure> {
     unit.load::<Membership>(id, &MembershipId::of(id, user).to_string()).await
+}
+
+pub fn ahead_of_membership(id: WorkspaceId, user: &UserId) -> Ahead {
+    Ahead::of::<Membership>(&MembershipId::of(id, user).to_string())
+}
+
+pub fn ahead_of_user(user: &UserId) -> Ahead {
+    Ahead::of::<User>(&WorkspaceId::personal(user).to_string())
 }
 
 /// The profile of a provisioned user who is not being erased; the commit depends on it.

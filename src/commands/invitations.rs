@@ -14,15 +14,15 @@ use tenure_projections::members::find_by_email;
 
 use super::Precondition;
 use super::authorize::{
-    Acting, Issuer, acting_user, active_user, authority, membership as membership_of, require_no_key,
-    still_permitted,
+    Acting, Issuer, acting_user, active_user, ahead_of_membership, ahead_of_user, authority,
+    membership as membership_of, require_no_key, still_permitted,
 };
 use super::members::{self, join};
 use crate::access::Access;
 use crate::reads::Reads;
 use crate::resources::{self, Answer, Secret};
 use crate::store::retry::Command;
-use crate::store::{Committed, Failure, StoreError, UnitOfWork};
+use crate::store::{Ahead, Committed, Failure, StoreError, UnitOfWork};
 
 /// One invitation to be sent, under an id made for it.
 #[derive(Debug, Clone)]
@@ -166,7 +166,8 @@ impl Command for InviteBatch {
             }
         }
         let body = json!({"items": outcomes});
-        let answer = Answer { status: 200, etag: None, location: None, body: Some(body), secrets };
+        let answer =
+            Answer { status: 200, etag: None, location: None, body: None, secrets }.with_body(&body)?;
         unit.commit(answer.to_text()?).await
     }
 }
@@ -271,11 +272,21 @@ pub struct OpenedToken {
 }
 
 impl OpenedToken {
-    /// The invitation's workspace. A token of an invitation or a workspace that is gone is worth nothing.
-    async fn locate(self, unit: &mut UnitOfWork) -> Result<(WorkspaceId, Arc<Workspace>), Failure> {
+    /// The invitation's workspace, which `joining` is about to join. A token of an invitation or a workspace that is gone
+    /// is worth nothing.
+    async fn locate(
+        self,
+        unit: &mut UnitOfWork,
+        joining: Option<&UserId>,
+    ) -> Result<(WorkspaceId, Arc<Workspace>), Failure> {
         let (state, home) = unit.locate::<Invitation>(&self.id.to_string()).await?;
         state.redeemable(self.generation)?;
         let home = home.ok_or(invitation::Refusal::TokenInvalid)?;
+        if let Some(user) = joining {
+            let inviter = state.offer().and_then(|offer| offer.invited_by.as_ref());
+            let people = inviter.into_iter().chain([user]).map(|user| ahead_of_membership(home, user));
+            unit.read_ahead(people.chain([Ahead::of::<Workspace>(&home.to_string())])).await;
+        }
         let workspace = unit.load::<Workspace>(home, &home.to_string()).await?;
         workspace.living().map_err(|_| invitation::Refusal::TokenInvalid)?;
         Ok((home, workspace))
@@ -295,8 +306,9 @@ impl Command for Accept {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let user = acting_user(&unit)?;
+        unit.read_ahead([ahead_of_user(&user), Ahead::of::<Invitation>(&self.token.id.to_string())]).await;
         let profile = active_user(&mut unit, &user).await?;
-        let (id, workspace) = self.token.locate(&mut unit).await?;
+        let (id, workspace) = self.token.locate(&mut unit, Some(&user)).await?;
         let stream = self.token.id.to_string();
         let before = unit.load::<Invitation>(id, &stream).await?;
         self.precondition.check::<Invitation>(&unit, &stream)?;
@@ -344,7 +356,7 @@ impl Command for Decline {
             Some(user) => Some(active_user(&mut unit, &user).await?),
             None => None,
         };
-        let (id, workspace) = self.token.locate(&mut unit).await?;
+        let (id, workspace) = self.token.locate(&mut unit, None).await?;
         let stream = self.token.id.to_string();
         unit.load::<Invitation>(id, &stream).await?;
         self.precondition.check::<Invitation>(&unit, &stream)?;
@@ -367,7 +379,7 @@ impl Command for Preview {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         require_no_key(&unit)?;
-        let (id, workspace) = self.token.locate(&mut unit).await?;
+        let (id, workspace) = self.token.locate(&mut unit, None).await?;
         let state = unit.load::<Invitation>(id, &self.token.id.to_string()).await?;
         let offer = state.offer().ok_or(invitation::Refusal::TokenInvalid)?;
         let details = workspace.living().map_err(|_| workspace::Refusal::NotFound)?;

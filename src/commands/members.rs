@@ -11,7 +11,7 @@ use tenure_aggregates::{
 };
 
 use super::Precondition;
-use super::authorize::{self, Acting, active_user, authority};
+use super::authorize::{self, Acting, active_user, authority_over};
 use crate::resources::{self, Answer};
 use crate::store::appender::CounterMove;
 use crate::store::retry::Command;
@@ -84,7 +84,7 @@ impl Command for AddMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority(&mut unit, id).await?;
+        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersInvite)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
@@ -134,7 +134,7 @@ impl Command for EditMember {
     const NAME: &'static str = "EditMember";
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let acting = authority(&mut unit, self.workspace).await?;
+        let acting = authority_over(&mut unit, self.workspace, Some(&self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, self.workspace, &self.user_id).await?;
@@ -190,7 +190,7 @@ impl Command for SwitchMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority(&mut unit, id).await?;
+        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
@@ -222,7 +222,7 @@ impl Command for RemoveMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority(&mut unit, id).await?;
+        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
         let workspace = &acting.workspace;
         let leaving = unit.origin().user() == Some(&self.user_id);
         if !leaving {

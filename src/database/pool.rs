@@ -80,10 +80,11 @@ pub fn pool(options: &PgConnectOptions, role: Role, connections: u32) -> PgPool 
         return pool.connect_lazy_with(options);
     }
     // sqlx loses track of a transaction whose `begin` was cancelled, and then writes that were answered with Ok are
-    // never committed: whatever a connection comes back with, it ends here.
+    // never committed: whatever a connection comes back with, it ends here. A rollback of nothing would stand in the
+    // server's log as a warning, so there is something to roll back.
     pool.after_release(|connection, _| {
         Box::pin(async move {
-            connection.execute("rollback").await?;
+            connection.execute("begin; rollback").await?;
             Ok(true)
         })
     })

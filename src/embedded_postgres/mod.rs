@@ -249,6 +249,7 @@ impl Launch<'_> {
             "logging_collector=off".to_owned(),
             format!("max_connections={}", self.options.max_connections),
         ];
+        settings.extend(cluster::WAL_SETTINGS.map(str::to_owned));
         let safety = ["fsync", "synchronous_commit", "full_page_writes"];
         let switch = if self.options.durable { "on" } else { "off" };
         settings.extend(safety.map(|name| format!("{name}={switch}")));

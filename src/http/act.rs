@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use garde::Validate;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tenure_aggregates::WorkspaceId;
 use uuid::Uuid;
@@ -160,7 +159,7 @@ impl Act {
     }
 
     pub fn outcome(&self, done: &Done) -> Result<Outcome, Problem> {
-        let mut answer = Answer::from_text(&done.committed.answer)?;
+        let answer = Answer::from_text(&done.committed.answer)?;
         if let Some(refusal) = done.refusal.as_ref().filter(|refusal| refusal.code == "unauthenticated") {
             return Err(refusal.clone().into());
         }
@@ -171,32 +170,26 @@ impl Act {
         {
             return Err(refusal.clone().into());
         }
-        for secret in std::mem::take(&mut answer.secrets) {
-            self.fill_in(&mut answer, &secret);
-        }
+        let answer = answer.complete(|secret| self.make(secret))?;
         Ok(Outcome { answer, position: done.committed.position, replayed: done.replayed })
     }
 
-    /// Makes a secret again and puts it where it belongs. It is nowhere else.
-    fn fill_in(&self, answer: &mut Answer, secret: &Secret) {
-        let (at, name, value) = match secret {
-            Secret::InvitationToken { at, invitation, generation } => (
-                at,
-                "token",
-                invitation_token::issue(&self.app.keys.invitation_token, *invitation, *generation),
-            ),
-            Secret::InviteCode { at, workspace, nonce } => {
-                (at, "code", invite_code::issue(&self.app.keys.invite_code, *workspace, *nonce))
+    /// Makes a secret again, and names it. It is nowhere else.
+    fn make(&self, secret: &Secret) -> (&'static str, String) {
+        let keys = &self.app.keys;
+        match secret {
+            Secret::InvitationToken { invitation, generation, .. } => {
+                ("token", invitation_token::issue(&keys.invitation_token, *invitation, *generation))
             }
-            Secret::ApiKey { at, workspace, nonce } => {
-                (at, "key", api_key::issue(&self.app.keys.api_key, *workspace, *nonce))
+            Secret::InviteCode { workspace, nonce, .. } => {
+                ("code", invite_code::issue(&keys.invite_code, *workspace, *nonce))
             }
-            Secret::WebhookSecret { at, endpoint, generation } => {
-                (at, "secret", webhook_secret::issue(&self.app.keys.webhook_secret, *endpoint, *generation))
+            Secret::ApiKey { workspace, nonce, .. } => {
+                ("key", api_key::issue(&keys.api_key, *workspace, *nonce))
             }
-        };
-        if let Some(Value::Object(object)) = answer.body.as_mut().and_then(|body| body.pointer_mut(at)) {
-            object.insert(name.to_owned(), value.into());
+            Secret::WebhookSecret { endpoint, generation, .. } => {
+                ("secret", webhook_secret::issue(&keys.webhook_secret, *endpoint, *generation))
+            }
         }
     }
 }
@@ -217,14 +210,12 @@ impl Outcome {
 
     /// What the command answered.
     pub fn read_body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let body = self.answer.body.clone().unwrap_or_default();
-        Ok(serde_json::from_value(body).map_err(|error| StoreError::Internal(error.to_string()))?)
+        Ok(self.answer.read_body()?)
     }
 
     /// Says it in another way.
     pub fn with_body(mut self, body: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_value(body).map_err(|error| StoreError::Internal(error.to_string()))?;
-        self.answer.body = Some(body);
+        self.answer = self.answer.with_body(body)?;
         Ok(self)
     }
 
@@ -235,9 +226,8 @@ impl Outcome {
     ) -> Result<Response, Problem> {
         if self.answer.body.is_none() && self.answer.status == 200 {
             let (sequence, body) = read.await?;
+            self.answer = self.answer.with_body(&body)?;
             self.answer.etag = Some(sequence);
-            let body = serde_json::to_value(body).map_err(|error| StoreError::Internal(error.to_string()))?;
-            self.answer.body = Some(body);
         }
         Ok(self.into_response())
     }

@@ -154,9 +154,7 @@ async fn renew(app: &Arc<App>, caller: &Caller, id: SessionId) -> Result<(Entere
     let done = done.await.map_err(|_| Problem::from(StoreError::OutcomeUnknown))??;
     let answer = resources::Answer::from_text(&done.committed.answer)?;
     let etag = answer.etag.unwrap_or_default();
-    let entered = serde_json::from_value(answer.body.unwrap_or_default());
-    let entered = entered.map_err(|error| StoreError::Internal(error.to_string()))?;
-    Ok((entered, etag, done.committed.position))
+    Ok((answer.read_body()?, etag, done.committed.position))
 }
 
 /// Everything a switcher shows, read after `position`, with a token made just now.

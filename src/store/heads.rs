@@ -211,6 +211,11 @@ impl Heads {
         Some(Loaded { state, sequence: cached.sequence, home: cached.home })
     }
 
+    /// Whether a state of the stream is kept or foreseen.
+    pub(super) fn has_state(&self, key: &StreamKey) -> bool {
+        self.lock().states.contains(key) || self.lock_foreseen().contains_key(key)
+    }
+
     /// What the stream will be once the unit of that ticket is written.
     pub(super) fn foreseen<A: Stream + 'static>(&self, key: &StreamKey) -> Option<(Loaded<A>, Ticket)> {
         let (ticket, foreseen) = self.lock_foreseen().get(key).cloned()?;

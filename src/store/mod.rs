@@ -1,7 +1,8 @@
 //! The event log: what is loaded from it, and the one place that writes it.
 //!
 //! # Layout
-//! - [`unit_of_work`]: one command's reads and buffered events; loads through stock postgres-es, commits once
+//! - [`unit_of_work`]: one command's reads and buffered events; loads through stock postgres-es, commits once; [`ahead`]:
+//!   what it is about to load, read side by side
 //! - [`appender`]: the task that owns all writes of this process, in batches; [`batch`] decides what a batch may
 //!   hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
 //! - [`queue`]: what waits for it, bounded and fair between workspaces
@@ -14,6 +15,7 @@
 //! - [`origin`]: who caused an event, and through what
 //! - [`retry`]: a command again and again against fresh state, until it is accepted or refused
 
+pub mod ahead;
 pub mod appender;
 mod batch;
 mod connection;
@@ -38,6 +40,7 @@ use tenure_aggregates::adapter::Stream;
 use tokio::sync::watch;
 
 use crate::data_keys::Vault;
+pub use ahead::Ahead;
 use appender::Appender;
 pub use error::{Failure, Refusal, StoreError};
 use heads::Heads;

@@ -37,6 +37,8 @@ pub struct UnitOfWork {
     /// Streams known to be new.
     begun: Vec<StreamKey>,
     pub(super) append: Append,
+    /// What was read before it is loaded.
+    pub(super) ahead: Vec<(StreamKey, CachedState)>,
     /// The keys sealed with so far.
     pub(super) keys: Vec<(Owner, DataKey)>,
     /// The place in the line for a contended stream, kept until the unit is queued.
@@ -79,6 +81,7 @@ impl UnitOfWork {
             used_cache: Arc::default(),
             begun: Vec::new(),
             append,
+            ahead: Vec::new(),
             keys: Vec::new(),
             line,
         }
@@ -315,12 +318,25 @@ impl UnitOfWork {
         Ok(loaded)
     }
 
+    /// Whether the stream can be loaded without a look at the database.
+    pub(super) fn is_at_hand(&self, key: &StreamKey) -> bool {
+        self.begun.contains(key)
+            || self.append.states.iter().any(|(other, _)| other == key)
+            || self.mode.use_cache && self.store.heads.has_state(key)
+    }
+
     async fn look_up<A: Stream + 'static>(&mut self, key: &StreamKey) -> Result<Loaded<A>, Failure> {
         if self.mode.use_cache
             && let Some(loaded) = self.store.heads.cached::<A>(key)
         {
             self.used_cache.store(true, Ordering::Relaxed);
             return Ok(loaded);
+        }
+        if let Some(at) = self.ahead.iter().position(|(other, _)| other == key)
+            && let (_, read) = self.ahead.swap_remove(at)
+            && let Ok(state) = read.state.downcast::<A>()
+        {
+            return Ok(Loaded { state, sequence: read.sequence, home: read.home });
         }
         let loaded = self.store.loader.load::<A>(&key.id).await?;
         self.store.heads.keep(key, &loaded, self.append.read_at);

@@ -200,6 +200,11 @@ fn is_durable_and_private_as_configured() {
     let show = |name: &str| sql(&server, &format!("show {name}"));
     assert_eq!([show("fsync"), show("synchronous_commit"), show("full_page_writes")], ["on", "on", "on"]);
     assert_eq!([show("work_mem"), show("max_connections"), show("listen_addresses")], ["5MB", "20", ""]);
+    // Small, so that nobody waits long for the next one.
+    assert_eq!(
+        [show("wal_segment_size"), show("wal_buffers"), show("min_wal_size")],
+        ["1MB", "8MB", "256MB"]
+    );
     assert_eq!([show("server_encoding"), show("lc_collate"), show("lc_ctype")], ["UTF8", "C", "C"]);
     assert_eq!(sql(&server, "select current_user"), server.user());
     for private in [server.socket_dir(), &place.home().join("data"), &place.home()] {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, Executor, PgConnection};
+use reqwest::StatusCode;
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tenure_aggregates::{User, UserId, Workspace, WorkspaceId};
 use uuid::Uuid;
 
@@ -44,13 +46,7 @@ async fn streams_that_many_ask_for_at_once_are_read_in_few_queries_and_are_the_s
     tokio::time::sleep(Duration::from_millis(200)).await;
     gone.abort();
     let admin = service.admin().await;
-    let readers: i64 = sqlx::query_scalar(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-           and query like '%aggregate_id%'",
-    )
-    .fetch_one(&admin)
-    .await
-    .unwrap();
+    let readers = readers(&admin).await;
     assert!((1..=4).contains(&readers), "{readers} queries for {} streams", EACH + 3);
     holder.execute("rollback").await.unwrap();
     for (asked, alone) in asked.into_iter().zip(alone) {
@@ -68,4 +64,49 @@ async fn streams_that_many_ask_for_at_once_are_read_in_few_queries_and_are_the_s
     holder.close().await.unwrap();
     admin.close().await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_command_needs_and_nobody_remembers_is_read_side_by_side() {
+    let service = TestService::start().await;
+    let ada = service.provision("ada").await;
+    service.provision("bob").await;
+    let member = format!("/v1/workspaces/{}/members/bob", ada.creates("Acme").await);
+    ada.put(&member, json!({"role": "member"})).await.expect(StatusCode::CREATED);
+    let sibling = service.sibling().await;
+    let admin = service.admin().await;
+    let mut holder = PgConnection::connect_with(&service.database).await.unwrap();
+    holder.execute("begin; lock table events in access exclusive mode").await.unwrap();
+    let there = sibling.user("ada");
+    let all_are_asked_for = async {
+        // The workspace, both memberships, and the user whose name is shown.
+        while readers(&admin).await != 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        holder.execute("rollback").await.unwrap();
+    };
+    let (changed, asked) = tokio::join!(
+        there.patch(&member, json!({"role": "moderator"})),
+        tokio::time::timeout(Duration::from_secs(20), all_are_asked_for)
+    );
+    asked.expect("four reads at once");
+    let changed = changed.expect(StatusCode::OK).body;
+    assert_eq!((&changed["role"], &changed["name"]), (&json!("moderator"), &json!("bob")), "{changed:#}");
+    // What was read ahead and refused is refused as ever, and nothing of it can be told from outside.
+    let stranger = service.provision("eve").await;
+    let refused = sibling.user("eve").patch(&member, json!({"role": "admin"})).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    drop(stranger);
+    holder.close().await.unwrap();
+    admin.close().await;
+    sibling.leave().await;
+    service.check_invariants().await;
+    service.stop().await;
+}
+
+/// How many wait to read streams.
+async fn readers(admin: &PgPool) -> i64 {
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+                   and wait_event_type = 'Lock' and query like '%aggregate_id%'";
+    sqlx::query_scalar(waiting).fetch_one(admin).await.unwrap()
 }

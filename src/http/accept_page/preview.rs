@@ -20,7 +20,7 @@ use crate::http::caller::asked_from;
 use crate::http::invitations::TokenRequest;
 use crate::http::witness::Witness;
 use crate::resources::Answer;
-use crate::store::{Origin, StoreError};
+use crate::store::Origin;
 
 /// A request that nobody vouches for. Whatever credential it brings is not looked at.
 pub(super) struct Stranger {
@@ -72,8 +72,6 @@ pub(super) async fn preview(
 ) -> Result<Response, Problem> {
     let token = body.value.open(&app, &stranger.witness)?;
     let done = app.store.run(&Preview { token }, stranger.origin, None, clock::now).await?;
-    let answer = Answer::from_text(&done.committed.answer)?;
-    let offered: Offered = serde_json::from_value(answer.body.unwrap_or_default())
-        .map_err(|error| StoreError::Internal(error.to_string()))?;
+    let offered: Offered = Answer::from_text(&done.committed.answer)?.read_body()?;
     Ok(axum::Json(offered.for_the_page()).into_response())
 }
