@@ -54,7 +54,8 @@ pub struct Limits {
     /// Requests in this process, at work and waiting; access checks in their plainest form, health and metrics are
     /// not counted.
     pub requests: usize,
-    /// Commands at work at once, and of one workspace at most: less while many are there.
+    /// Commands at work at once, and of one workspace at most: less while many are there. What is at work together is
+    /// written together, so with few one workspace that is alone would be slower than it need be.
     pub commands: usize,
     pub commands_of_one: usize,
     /// Reads at work at once. Of one workspace: at most a quarter as many as there are connections.
@@ -63,6 +64,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests: 512, commands: 256, commands_of_one: 8, reads: 256 }
+        Self { requests: 512, commands: 256, commands_of_one: 32, reads: 256 }
     }
 }

@@ -119,10 +119,10 @@ impl Drop for Turn {
 }
 
 impl State {
-    /// How many turns one lane may have now: all lanes together as many as two may have, but each a quarter of what one
-    /// may, and two where it may have two, so that one slow answer does not hold up a whole workspace.
+    /// How many turns one lane may have now: all lanes together as many as two may have, but each two where it may have
+    /// two, so that one slow answer does not hold up a whole workspace.
     fn share(&self) -> usize {
-        let least = (self.most / 4).max(2).min(self.most);
+        let least = 2.min(self.most);
         (self.most * 2 / self.lanes.len().max(1)).clamp(least, self.most)
     }
 

@@ -41,13 +41,17 @@ async fn the_more_lanes_there_are_the_less_one_may_have() {
             }
         }
     };
-    for (others, share) in [(0, 8), (1, 8), (2, 5), (3, 4), (5, 2), (20, 2)] {
+    for (others, share) in [(0, 8), (1, 8), (2, 5), (3, 4), (4, 3), (5, 2), (7, 2), (20, 2)] {
         let mut quiet = Vec::new();
         for n in 0..others {
             quiet.push(turns.take(lane(&format!("quiet-{n}"))).await.unwrap());
         }
         assert_eq!(taken("noisy").await.len(), share, "beside {others}");
     }
+    let turns = Turns::new("test", 100, 1);
+    let _quiet = turns.take(lane("quiet")).await.unwrap();
+    let _one = turns.take(lane("noisy")).await.unwrap();
+    assert!(poll!(Box::pin(turns.take(lane("noisy")))).is_pending(), "never more than the most");
 }
 
 #[tokio::test]
