@@ -46,7 +46,7 @@ impl Answer {
     }
 
     pub fn with_body(self, body: &impl Serialize) -> Result<Self, Failure> {
-        Ok(Self { body: Some(to_raw_value(body).map_err(internal)?), ..self })
+        Ok(Self { body: Some(to_raw_value(body).map_err(|error| internal(&error))?), ..self })
     }
 
     #[must_use]
@@ -63,17 +63,17 @@ impl Answer {
 
     /// The text that is kept.
     pub fn to_text(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(internal)
+        serde_json::to_string(self).map_err(|error| internal(&error))
     }
 
     pub fn from_text(text: &str) -> Result<Self, Failure> {
-        serde_json::from_str(text).map_err(internal)
+        serde_json::from_str(text).map_err(|error| internal(&error))
     }
 
     /// What the body says; of an answer without one, what nothing says.
     pub fn read_body<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let body = self.body.as_ref().map_or("null", |body| body.get());
-        serde_json::from_str(body).map_err(internal)
+        serde_json::from_str(body).map_err(|error| internal(&error))
     }
 
     /// The answer as it is sent: every secret made again by `make`, which names it and says it, and put where it belongs.
@@ -103,6 +103,6 @@ impl Secret {
     }
 }
 
-fn internal(error: serde_json::Error) -> Failure {
+fn internal(error: &serde_json::Error) -> Failure {
     StoreError::Internal(error.to_string()).into()
 }

@@ -2,30 +2,33 @@
 //! wait for the one before.
 
 use std::fmt;
-use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
 use tenure_aggregates::adapter::Stream;
 
+use super::Store;
 use super::error::StoreError;
-use super::heads::{CachedState, Heads};
-use super::loader::Loader;
+use super::heads::CachedState;
 use super::stream::StreamKey;
 use super::unit_of_work::UnitOfWork;
 
 /// A stream that will be loaded in a moment.
 pub struct Ahead {
     key: StreamKey,
-    read: fn(Loader, Arc<Heads>, StreamKey, i64) -> BoxFuture<'static, Result<CachedState, StoreError>>,
+    read: Read,
 }
+
+/// Reads a stream; the number is up to where the log was known before.
+type Read = fn(Store, StreamKey, i64) -> Reading;
+type Reading = BoxFuture<'static, Result<(StreamKey, CachedState), StoreError>>;
 
 impl Ahead {
     pub fn of<A: Stream + 'static>(id: &str) -> Self {
-        let read = |loader: Loader, heads: Arc<Heads>, key: StreamKey, read_at| -> BoxFuture<'static, _> {
+        let read: Read = |store, key, read_at| {
             Box::pin(async move {
-                let loaded = loader.load::<A>(&key.id).await?;
-                heads.keep(&key, &loaded, read_at);
-                Ok(CachedState::of(loaded.state, loaded.sequence, loaded.home))
+                let loaded = store.loader.load::<A>(&key.id).await?;
+                store.heads.keep(&key, &loaded, read_at);
+                Ok((key, CachedState::of(loaded.state, loaded.sequence, loaded.home)))
             })
         };
         Self { key: StreamKey::of::<A>(id), read }
@@ -42,16 +45,17 @@ impl UnitOfWork {
     /// Reads those of these streams that are not in memory side by side. The commit does not depend on any of them
     /// before it is loaded, and what goes wrong here goes wrong there again.
     pub async fn read_ahead(&mut self, streams: impl IntoIterator<Item = Ahead>) {
-        let unknown = |ahead: &Ahead| !self.is_at_hand(&ahead.key);
-        let unknown: Vec<Ahead> = streams.into_iter().filter(unknown).collect();
+        let mut unknown: Vec<Ahead> = Vec::new();
+        for ahead in streams {
+            if !self.is_at_hand(&ahead.key) && unknown.iter().all(|other| other.key != ahead.key) {
+                unknown.push(ahead);
+            }
+        }
         if unknown.len() < 2 {
             return;
         }
         let (store, read_at) = (&self.store, self.append.read_at);
-        let reads = unknown.into_iter().map(|Ahead { key, read }| async move {
-            let state = read(store.loader.clone(), store.heads.clone(), key.clone(), read_at).await;
-            Some((key, state.ok()?))
-        });
+        let reads = unknown.into_iter().map(|Ahead { key, read }| read(store.clone(), key, read_at));
         let read = join_all(reads).await;
         self.ahead.extend(read.into_iter().flatten());
     }
