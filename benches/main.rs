@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //! - [`plan`]: what a run does; [`report`]: what comes of it
-//! - [`postgres`], [`load`], [`child`]: a database, clients, and processes of their own
+//! - [`postgres`], [`load`], [`child`]: a database, clients, and processes of their own; [`quiet`]: what went before is over
 //! - a module per part, which is its `run`
 
 #![allow(
@@ -38,6 +38,7 @@ mod past;
 mod plan;
 mod postgres;
 mod prefill;
+mod quiet;
 mod reads;
 mod rebuild;
 mod report;

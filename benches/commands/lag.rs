@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use super::{Requests, Tenure, load};
 use crate::load::closed::Load;
 use crate::load::{Measured, histogram, micros};
 use crate::plan::{Part, Plan};
+use crate::quiet::{applied, caught_up};
 use crate::report::{Figure, Goal, Report, TENURE};
 
 /// Between two looks at the checkpoints, and between two commands that are followed.
@@ -64,22 +64,4 @@ async fn command(tenure: &Tenure) -> i64 {
     assert!(answer.status().is_success(), "{}", answer.status());
     let position = answer.headers().get("tenure-position").and_then(|value| value.to_str().ok());
     position.and_then(|text| text.parse().ok()).expect("a position")
-}
-
-/// What went before is not part of what is measured next: the read models come to its end, and its mails go out.
-pub(super) async fn caught_up(pool: &PgPool) {
-    let head = "select position from log_head";
-    let head: i64 = sqlx::query_scalar(head).fetch_one(pool).await.expect("a head");
-    let due = "select exists (select from deliveries where next_attempt_at is not null)
-                      or (select min(position) < $1 from delivery_checkpoints)";
-    while applied(pool).await < head
-        || sqlx::query_scalar(due).bind(head).fetch_one(pool).await.expect("deliveries")
-    {
-        tokio::time::sleep(BETWEEN).await;
-    }
-}
-
-async fn applied(pool: &PgPool) -> i64 {
-    let slowest = "select coalesce(min(position), 0) from projection_checkpoints";
-    sqlx::query_scalar(slowest).fetch_one(pool).await.expect("checkpoints")
 }

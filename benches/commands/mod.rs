@@ -16,6 +16,7 @@ use crate::load::closed::Load;
 use crate::load::request::Request;
 use crate::plan::{Part, Plan, order};
 use crate::postgres::Postgres;
+use crate::quiet::caught_up;
 use crate::report::{Figure, Goal, Report, TENURE};
 use peer::Peer;
 use tenure::Tenure;
@@ -93,7 +94,7 @@ async fn compare(plan: &Plan, tenure: &Tenure, peer: &Peer, case: Case, connecti
                 (&peer.address, peer.requests(case, plan).await)
             } else {
                 let requests = tenure.requests(case, plan).await;
-                lag::caught_up(&pool).await;
+                caught_up(&pool).await;
                 (&tenure.server.address, requests)
             };
             measured[subject].push(load(plan, address, requests, connections).run().await);

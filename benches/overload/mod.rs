@@ -16,5 +16,5 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) {
     let place = Place::start().await;
     saturation::run(&place, plan, report).await;
     fairness::run(&place, plan, report).await;
-    place.stop();
+    place.stop().await;
 }

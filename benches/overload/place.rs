@@ -5,10 +5,13 @@ use std::process::{Child, Command, Stdio};
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
 use crate::load::closed;
 use crate::load::request::{MARK, Request};
 use crate::postgres::Postgres;
+use crate::quiet::caught_up;
 
 pub const WORKSPACES: usize = 100;
 const MEMBERS: usize = 20;
@@ -20,6 +23,7 @@ pub struct Place {
     pub address: String,
     server: Child,
     postgres: Postgres,
+    pool: PgPool,
     _data_dir: tempfile::TempDir,
     /// By their owners, in order.
     workspaces: Vec<String>,
@@ -46,7 +50,8 @@ impl Kind {
 impl Place {
     pub async fn start() -> Self {
         let postgres = Postgres::start();
-        postgres.database("overload").await;
+        let database = postgres.database("overload").await;
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(database);
         let data_dir = tempfile::tempdir().expect("a directory");
         let mut server = Command::new(env!("CARGO_BIN_EXE_tenure"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -67,12 +72,13 @@ impl Place {
         });
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.expect("its address");
-        let mut place = Self { address, server, postgres, _data_dir: data_dir, workspaces: Vec::new() };
+        let mut place = Self { address, server, postgres, pool, _data_dir: data_dir, workspaces: Vec::new() };
         place.furnish().await;
         place
     }
 
-    pub fn stop(mut self) {
+    pub async fn stop(mut self) {
+        self.pool.close().await;
         let _ = self.server.kill();
         let _ = self.server.wait();
         self.postgres.stop();
@@ -165,6 +171,11 @@ impl Place {
             per_second: None,
         };
         load.run().await.per_second
+    }
+
+    /// Waits until what went before is over.
+    pub async fn is_quiet(&self) {
+        caught_up(&self.pool).await;
     }
 
     /// The process's memory, in MiB.
