@@ -77,6 +77,6 @@ async fn asked(place: &Place, plan: &Plan, kind: Kind, others: f64, noisy: f64, 
     let streams =
         vec![Stream { requests, per_second: others }, Stream { requests: noisy_one, per_second: noisy }];
     let load = Load { address: place.address.clone(), streams, seconds: plan.seconds * 3.0, seed };
-    place.is_quiet().await;
+    place.settles().await;
     load.run().await
 }

@@ -174,7 +174,7 @@ impl Place {
     }
 
     /// Waits until what went before is over.
-    pub async fn is_quiet(&self) {
+    pub async fn settles(&self) {
         caught_up(&self.pool).await;
     }
 

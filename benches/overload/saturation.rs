@@ -19,7 +19,7 @@ pub async fn run(place: &Place, plan: &Plan, report: &mut Report) {
         let stream = Stream { requests: place.requests(Kind::Invite), per_second: capacity * times };
         let load =
             Load { address: place.address.clone(), streams: vec![stream], seconds, seed: number as u64 };
-        place.is_quiet().await;
+        place.settles().await;
         let (outcomes, depth) = tokio::join!(load.run(), deepest(place, seconds));
         let outcome = outcomes[0];
         told(report, times, &outcome, depth, place.memory());

@@ -46,14 +46,14 @@ impl Acting {
 /// The workspace and the actor's authority in it. A workspace the actor has nothing to do with looks as if there were
 /// none.
 pub async fn authority(unit: &mut UnitOfWork, id: WorkspaceId) -> Result<Acting, Failure> {
-    authority_over(unit, id, None).await
+    authority_and(unit, id, []).await
 }
 
-/// The same, for a command that goes on to a member.
-pub async fn authority_over(
+/// The same; what the command goes on to load is read beside it.
+pub async fn authority_and(
     unit: &mut UnitOfWork,
     id: WorkspaceId,
-    member: Option<&UserId>,
+    also: impl IntoIterator<Item = Ahead>,
 ) -> Result<Acting, Failure> {
     // A credential that opens another workspace only: this one looks as if there were none.
     if !unit.origin().opens(id) {
@@ -65,7 +65,7 @@ pub async fn authority_over(
         Some(Actor::ApiKey { id: key, .. }) => ahead.push(Ahead::of::<ApiKey>(&key.to_string())),
         Some(Actor::Service | Actor::System) | None => {}
     }
-    ahead.extend(member.into_iter().flat_map(|user| [ahead_of_membership(id, user), ahead_of_user(user)]));
+    ahead.extend(also);
     unit.read_ahead(ahead).await;
     let workspace = match unit.load::<Workspace>(id, &id.to_string()).await {
         Err(failure) if failure.is_unreadable() && is_stranger(unit, id).await? => {
@@ -146,10 +146,12 @@ pub async fn membership(
     unit.load::<Membership>(id, &MembershipId::of(id, user).to_string()).await
 }
 
+/// What [`membership`] will load.
 pub fn ahead_of_membership(id: WorkspaceId, user: &UserId) -> Ahead {
     Ahead::of::<Membership>(&MembershipId::of(id, user).to_string())
 }
 
+/// What [`active_user`] will load.
 pub fn ahead_of_user(user: &UserId) -> Ahead {
     Ahead::of::<User>(&WorkspaceId::personal(user).to_string())
 }

@@ -11,11 +11,11 @@ use tenure_aggregates::{
 };
 
 use super::Precondition;
-use super::authorize::{self, Acting, active_user, authority_over};
+use super::authorize::{self, Acting, active_user, ahead_of_membership, ahead_of_user, authority_and};
 use crate::resources::{self, Answer};
 use crate::store::appender::CounterMove;
 use crate::store::retry::Command;
-use crate::store::{Committed, Failure, UnitOfWork};
+use crate::store::{Ahead, Committed, Failure, UnitOfWork};
 
 /// Lets a membership decide, and moves the workspace's seats with it.
 pub async fn change(
@@ -84,7 +84,7 @@ impl Command for AddMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
+        let acting = authority_and(&mut unit, id, shown(id, &self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersInvite)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
@@ -115,6 +115,11 @@ impl Command for AddMember {
     }
 }
 
+/// What is loaded of a member who is shown in the answer.
+fn shown(id: WorkspaceId, user: &UserId) -> [Ahead; 2] {
+    [ahead_of_membership(id, user), ahead_of_user(user)]
+}
+
 /// A user id as it stands in a path.
 fn encode(user: &UserId) -> String {
     percent_encoding::utf8_percent_encode(user.as_str(), percent_encoding::NON_ALPHANUMERIC).to_string()
@@ -134,7 +139,7 @@ impl Command for EditMember {
     const NAME: &'static str = "EditMember";
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
-        let acting = authority_over(&mut unit, self.workspace, Some(&self.user_id)).await?;
+        let acting = authority_and(&mut unit, self.workspace, shown(self.workspace, &self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, self.workspace, &self.user_id).await?;
@@ -190,7 +195,7 @@ impl Command for SwitchMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
+        let acting = authority_and(&mut unit, id, shown(id, &self.user_id)).await?;
         let workspace = &acting.workspace;
         acting.require(Permission::MembersUpdate)?;
         let before = authorize::membership(&mut unit, id, &self.user_id).await?;
@@ -222,7 +227,7 @@ impl Command for RemoveMember {
 
     async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
         let id = self.workspace;
-        let acting = authority_over(&mut unit, id, Some(&self.user_id)).await?;
+        let acting = authority_and(&mut unit, id, [ahead_of_membership(id, &self.user_id)]).await?;
         let workspace = &acting.workspace;
         let leaving = unit.origin().user() == Some(&self.user_id);
         if !leaving {

@@ -15,8 +15,8 @@ pub struct Answer {
     pub etag: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     /// Already written: nobody looks into it but for its secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<RawValue>>,
     /// Secrets that belong into the body when it is sent. No secret is ever kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -45,6 +45,7 @@ impl Answer {
         Self { status: 204, etag: None, location: None, body: None, secrets: Vec::new() }
     }
 
+    /// Says this, in place of whatever it said.
     pub fn with_body(self, body: &impl Serialize) -> Result<Self, Failure> {
         Ok(Self { body: Some(to_raw_value(body).map_err(|error| internal(&error))?), ..self })
     }
