@@ -1,7 +1,7 @@
 //! The projector: moves the core read models along the log.
 //!
 //! # Layout
-//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `link.rs`: one of its two connections; `status.rs`: what it tells of itself
+//! - [`Projector`] (here): the loop; `turn.rs`: what one round of it does; `link.rs`: one of its connections; `status.rs`: what it tells of itself
 //! - [`reader`]: the log in order, up to the first hole; `copied.rs`: much of it at once; [`ahead`]: all of it; `step.rs`: a stretch of it through all projections
 //! - [`checkpoint`]: where each projection stands, and who may move it
 //! - [`parking`]: workspaces that wait because of an event that cannot be applied
@@ -53,8 +53,12 @@ const PATIENT: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// The longest wait after errors.
 const WEARY: Duration = Duration::from_secs(5);
-/// The longest breath after a turn, in which events come together that share what a turn costs by itself.
-const BREATH: Duration = Duration::from_millis(3);
+/// The longest breath after a turn.
+const BREATH: Duration = Duration::from_millis(4);
+/// A turn that moved so many events is worth what it costs by itself,
+const MANY: i64 = 32;
+/// unless it took longer than this: then there is more to do than processors to do it.
+const QUICK: Duration = Duration::from_millis(14);
 
 /// The loop, as its task owns it.
 #[derive(Debug)]
@@ -143,10 +147,9 @@ impl Projector {
                     wait = EAGER;
                     continue;
                 }
-                Ok(turn::Outcome::Worked) => {
+                Ok(turn::Outcome::Worked(events)) => {
                     wait = EAGER;
-                    // Never more than half of the time is spent on few events.
-                    self.pause(begun.elapsed().min(BREATH)).await;
+                    self.pause(breath(events, begun.elapsed())).await;
                 }
                 // Another process is at it: what this one appended will be there in a moment.
                 Ok(turn::Outcome::Followed) if self.awaited() => wait = EAGER,
@@ -194,6 +197,13 @@ impl Projector {
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// How long to wait after a turn, so that events come together and share what a turn costs by itself. Never more than half
+/// of the time is spent on few events.
+fn breath(events: i64, took: Duration) -> Duration {
+    let wanted = if events < MANY { took } else { took.saturating_sub(QUICK) };
+    wanted.min(BREATH)
 }
 
 /// The next append; never, if nobody appends in this process.

@@ -1,6 +1,7 @@
 //! One round of the projector: apply the next stretch, or see how far another process has come.
 
-use sqlx::{Connection, PgConnection, PgPool};
+use futures::future::{join_all, try_join_all};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
 
 use super::checkpoint::{self, Lane, State, create_missing, lock, peek};
 use super::error::{Error, poison};
@@ -12,35 +13,46 @@ use super::{Projector, Role};
 use tenure_projections::audit_log::AuditLog;
 use tenure_projections::proofs::Proofs;
 use tenure_projections::states::States;
-use tenure_projections::{ALL, Projection};
+use tenure_projections::{ALL, Projection, Registered};
 
-/// The read models of what was. They are never read together with those of what is, and about as much work: each share
-/// has a connection, since a turn is many small steps and PostgreSQL takes one at a time of each.
-const OF_THE_PAST: [&str; 3] = [AuditLog::NAME, Proofs::NAME, States::NAME];
+/// The read models of what was, in two shares; those of what is are one more, and each is about as much work. No read needs
+/// two of them at one position. A share has a connection of its own, since a turn is many small steps and PostgreSQL takes
+/// one at a time of each.
+const OF_THE_PAST: [&[&str]; 2] = [&[AuditLog::NAME, Proofs::NAME], &[States::NAME]];
+const SHARES: usize = 1 + OF_THE_PAST.len();
 
-/// The connections that move the read models along, and keep to themselves from turn to turn.
-#[derive(Debug)]
-pub(super) struct Links {
-    present: Link,
-    past: Link,
+/// The names of the read models, by share.
+fn shares() -> [Vec<&'static str>; SHARES] {
+    let mut shares: [Vec<_>; SHARES] = Default::default();
+    for Registered { name, .. } in &ALL {
+        let of_the_past = OF_THE_PAST.iter().position(|names| names.contains(name));
+        shares[of_the_past.map_or(0, |at| 1 + at)].push(*name);
+    }
+    shares
 }
+
+/// The connections that move the read models along, one for each share, and keep to themselves from turn to turn.
+#[derive(Debug)]
+pub(super) struct Links(Vec<Link>);
 
 impl Links {
     async fn connect(pool: &PgPool) -> Result<Self, Error> {
-        Ok(Self { present: Link::connect(pool).await?, past: Link::connect(pool).await? })
+        Ok(Self(try_join_all((0..SHARES).map(|_| Link::connect(pool))).await?))
     }
 
     async fn reached(&mut self, position: i64) -> Result<(), sqlx::Error> {
-        self.present.reached(position).await?;
-        self.past.reached(position).await
+        for link in &mut self.0 {
+            link.reached(position).await?;
+        }
+        Ok(())
     }
 }
 
 pub(super) enum Outcome {
     /// A full batch: there is probably more.
     Full,
-    /// The end is reached.
-    Worked,
+    /// So many events later, the end is reached.
+    Worked(i64),
     /// Another process holds the checkpoints.
     Followed,
     Nothing,
@@ -83,7 +95,7 @@ impl Projector {
                 Ok(match step.events {
                     0 => Outcome::Nothing,
                     BATCH.. => Outcome::Full,
-                    _ => Outcome::Worked,
+                    events => Outcome::Worked(events),
                 })
             }
             Err(error) if error.lock_lost() => {
@@ -98,69 +110,65 @@ impl Projector {
         }
     }
 
-    /// Both shares of the read models by the same stretch. Each commits by itself: should only one come to that, the other
-    /// is behind it until the next turn, which begins where the hindmost stands.
+    /// All shares of the read models by the same stretch. Each commits by itself: should only some come to that, the others
+    /// are behind them until the next turn, which begins where the hindmost stands.
     async fn advance(&mut self, links: &mut Links, care: Care) -> Result<Step, Error> {
-        let begun = tokio::join!(links.present.conn.begin(), links.past.conn.begin());
-        let (mut present, mut past) = (begun.0?, begun.1?);
-        let moved = self.both(&mut present, &mut past, care).await;
+        let begun = join_all(links.0.iter_mut().map(|link| link.conn.begin())).await;
+        let mut begun = begun.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let moved = self.all(&mut begun, care).await;
         let ended = if matches!(moved, Ok((_, _, true))) {
-            tokio::join!(present.commit(), past.commit())
+            join_all(begun.into_iter().map(Transaction::commit)).await
         } else {
             // At once: until then, nobody else gets at what is locked.
-            tokio::join!(present.rollback(), past.rollback())
+            join_all(begun.into_iter().map(Transaction::rollback)).await
         };
         let (step, lanes, _) = moved?;
-        ended.0?;
-        ended.1?;
+        ended.into_iter().collect::<Result<(), _>>()?;
         self.parked_are(Waiting::in_lanes(&lanes));
         Ok(step)
     }
 
     /// What was done, to what, and whether there is anything to commit.
-    async fn both(
+    async fn all(
         &self,
-        present: &mut PgConnection,
-        past: &mut PgConnection,
+        shares: &mut [Transaction<'_, Postgres>],
         care: Care,
     ) -> Result<(Step, Vec<Lane>, bool), Error> {
         let now = (self.clock)();
-        let names = ALL.each_ref().map(|projection| projection.name);
-        let (of_the_past, of_the_present): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| OF_THE_PAST.contains(name));
-        // One after the other: whoever has the first leads.
-        let (mut lanes, head) = lock(&mut *present, State::Live, &of_the_present).await?;
-        let hindmost = |lanes: &[Lane]| lanes.iter().map(|lane| lane.position).min().unwrap_or_default();
-        let mut from = hindmost(&lanes);
+        let [of_the_present, of_the_past @ ..] = self::shares();
+        let (present, past) = shares.split_first_mut().ok_or(Error::Busy)?;
+        // First this one alone: whoever has it leads.
+        let (lanes, head) = lock(&mut *present, State::Live, &of_the_present).await?;
+        let from = hindmost(&lanes);
         let (locked, mut stretch) = tokio::join!(
-            lock(&mut *past, State::Live, &of_the_past),
+            join_all(past.iter_mut().zip(&of_the_past).map(|(conn, names)| lock(conn, State::Live, names))),
             reader::read(&mut *present, &self.vault, from, head)
         );
-        let (mut past_lanes, _) = locked?;
-        // Seldom: only one of the two had committed.
-        if hindmost(&past_lanes) < from {
-            from = hindmost(&past_lanes);
-            stretch = reader::read(&mut *present, &self.vault, from, head).await;
+        let mut lanes = vec![lanes];
+        for locked in locked {
+            lanes.push(locked?.0);
+        }
+        let hindmost = hindmost(lanes.iter().flatten());
+        // Seldom: only some of them had committed.
+        if hindmost < from {
+            stretch = reader::read(&mut *present, &self.vault, hindmost, head).await;
         }
         let stretch = stretch?;
-        let parked = |lanes: &[Lane]| -> usize { lanes.iter().map(|lane| lane.parked.len()).sum() };
-        let before = parked(&lanes) + parked(&past_lanes);
-        // Both to their end, whatever becomes of the other: a statement that is dropped leaves a connection in doubt.
-        let applied = tokio::join!(
-            apply(present, &mut lanes, &stretch, care, now),
-            apply(past, &mut past_lanes, &stretch, care, now)
-        );
-        applied.0?;
-        applied.1?;
-        lanes.append(&mut past_lanes);
+        let parked =
+            |lanes: &[Vec<Lane>]| -> usize { lanes.iter().flatten().map(|lane| lane.parked.len()).sum() };
+        let before = parked(&lanes);
+        // Each to its end, whatever becomes of the others: a statement that is dropped leaves a connection in doubt.
+        let applied = shares.iter_mut().zip(&mut lanes);
+        let applied = join_all(applied.map(|(conn, lanes)| apply(conn, lanes, &stretch, care, now))).await;
+        applied.into_iter().collect::<Result<Vec<_>, _>>()?;
         let step = Step {
-            events: stretch.end - from,
+            events: stretch.end - hindmost,
             position: stretch.end,
             head: stretch.head,
             hole: stretch.hole,
         };
         let worth_it = step.events > 0 || parked(&lanes) > before;
-        Ok((step, lanes, worth_it))
+        Ok((step, lanes.into_iter().flatten().collect(), worth_it))
     }
 
     async fn warn_of_outdated(&self) -> Result<(), Error> {
@@ -171,4 +179,8 @@ impl Projector {
         self.snapshot.send_modify(|now| now.outdated = outdated);
         Ok(())
     }
+}
+
+fn hindmost<'a>(lanes: impl IntoIterator<Item = &'a Lane>) -> i64 {
+    lanes.into_iter().map(|lane| lane.position).min().unwrap_or_default()
 }
