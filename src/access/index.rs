@@ -254,6 +254,12 @@ impl Index {
 
     // ---- what is forgotten
 
+    /// Makes room for about so many.
+    pub(super) fn reserve(&self, workspaces: usize, memberships: usize) {
+        self.workspaces.reserve(workspaces);
+        self.memberships.reserve(memberships);
+    }
+
     /// Everything about workspaces and memberships: what a load that broke off has left must not outlive it, since what
     /// ended meanwhile stands in no row of the next.
     pub(super) fn clear(&self) {

@@ -43,6 +43,7 @@ pub(super) async fn load(conn: &mut PgConnection, access: &Access, loader: &Load
     access.api_keys.clear();
     within(conn.execute(BEGIN)).await?;
     let position = position(conn).await?;
+    room(conn, access).await?;
     workspaces(conn, access).await?;
     members(conn, access).await?;
     api_keys(conn, access).await?;
@@ -80,6 +81,18 @@ async fn position(conn: &mut PgConnection) -> Result<i64, Error> {
         return Err(NotLoaded::NotBegun.into());
     }
     Ok(rows.iter().map(|row| row.position).min().unwrap_or_default())
+}
+
+/// For as many as PostgreSQL takes there to be.
+async fn room(conn: &mut PgConnection, access: &Access) -> Result<(), Error> {
+    let estimate = sqlx::query_as(
+        "select greatest(w.reltuples, 0)::bigint, greatest(m.reltuples, 0)::bigint
+         from pg_class w, pg_class m where w.oid = 'workspaces'::regclass and m.oid = 'members'::regclass",
+    );
+    let (workspaces, memberships): (i64, i64) = within(estimate.fetch_one(conn)).await?;
+    let count = |number: i64| usize::try_from(number).unwrap_or_default();
+    access.index.reserve(count(workspaces), count(memberships));
+    Ok(())
 }
 
 async fn workspaces(conn: &mut PgConnection, access: &Access) -> Result<(), Error> {

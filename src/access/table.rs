@@ -81,6 +81,13 @@ impl<E: Entry> Table<E> {
         }
     }
 
+    /// Makes room for about so many entries at once: each time a table grows, it leaves one of half its size behind.
+    pub(super) fn reserve(&self, entries: usize) {
+        for shard in &self.shards {
+            shard.write().unwrap_or_else(PoisonError::into_inner).reserve(entries / SHARDS, self.hash);
+        }
+    }
+
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             *shard.write().unwrap_or_else(PoisonError::into_inner) = Shard::new();
@@ -114,6 +121,14 @@ fn shard_of(hash: u64) -> usize {
 impl<E: Entry> Shard<E> {
     fn new() -> Self {
         Self { places: HashTable::new(), chunks: Vec::new(), free: Vec::new(), aside: HashMap::new() }
+    }
+
+    fn reserve(&mut self, entries: usize, rehash: fn(&E::Key) -> u64) {
+        self.chunks.reserve(entries / CHUNK);
+        let chunks = &self.chunks;
+        self.places.reserve(entries, |place| {
+            rehash(&chunks[*place as usize / CHUNK][*place as usize % CHUNK].key())
+        });
     }
 
     fn find(&self, hash: u64, key: &E::Key) -> Option<u32> {
