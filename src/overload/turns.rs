@@ -14,6 +14,10 @@ use tokio::time::timeout;
 
 use super::{Bound, Lane};
 
+/// So many lanes are several.
+const SEVERAL: usize = 8;
+/// Of a lane that floods more than this wait.
+const FLOOD: usize = 16;
 /// How long anybody waits for their turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -118,12 +122,27 @@ impl Drop for Turn {
     }
 }
 
+/// How many turns a lane may have: all lanes together as many as two may have, but each two where it may have two, so that
+/// one slow answer does not hold up a whole workspace. Where several lanes are there, one that floods has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    usual: usize,
+    flooded: usize,
+}
+
+impl Share {
+    fn of(self, line: &Line) -> usize {
+        if line.waiting.len() - line.gone > FLOOD { self.flooded } else { self.usual }
+    }
+}
+
 impl State {
-    /// How many turns one lane may have now: all lanes together as many as two may have, but each two where it may have
-    /// two, so that one slow answer does not hold up a whole workspace.
-    fn share(&self) -> usize {
-        let least = 2.min(self.most);
-        (self.most * 2 / self.lanes.len().max(1)).clamp(least, self.most)
+    /// How many turns each lane may have now.
+    fn share(&self) -> Share {
+        let lanes = self.lanes.len().max(1);
+        let usual = (self.most * 2 / lanes).clamp(2.min(self.most), self.most);
+        let flooded = if lanes < SEVERAL { usual } else { 1 };
+        Share { usual, flooded }
     }
 
     /// Takes a turn at once, or a place in line.
@@ -132,14 +151,14 @@ impl State {
         self.lanes.entry(lane).or_default();
         let share = self.share();
         let line = self.lanes.entry(lane).or_default();
-        if self.free > 0 && line.at_work < share && line.waiting.len() == line.gone {
+        if self.free > 0 && line.at_work < share.of(line) && line.waiting.len() == line.gone {
             line.at_work += 1;
             self.free -= 1;
             return None;
         }
         let (call, called) = oneshot::channel();
         line.waiting.push_back(call);
-        if line.at_work < share && !line.is_next {
+        if line.at_work < share.of(line) && !line.is_next {
             line.is_next = true;
             self.next.push_back(lane);
         }
@@ -167,7 +186,7 @@ impl State {
             let share = self.share();
             let Some(line) = self.lanes.get_mut(&lane) else { continue };
             line.is_next = false;
-            if line.at_work >= share {
+            if line.at_work >= share.of(line) {
                 continue;
             }
             while let Some(call) = line.waiting.pop_front() {
@@ -178,7 +197,7 @@ impl State {
                 }
                 line.gone = line.gone.saturating_sub(1);
             }
-            if !line.waiting.is_empty() && line.at_work < share {
+            if !line.waiting.is_empty() && line.at_work < share.of(line) {
                 line.is_next = true;
                 self.next.push_back(lane);
             }
@@ -186,13 +205,19 @@ impl State {
         }
     }
 
-    /// Somebody waits no more. The places of those who left are cleared once they are most.
+    /// Somebody waits no more. The places of those who left are cleared once they are most. The lane may not flood any
+    /// more.
     fn went_away(&mut self, lane: u64) {
+        let share = self.share();
         let Some(line) = self.lanes.get_mut(&lane) else { return };
         line.gone += 1;
         if line.gone * 2 > line.waiting.len() {
             line.waiting.retain(|call| !call.is_closed());
             line.gone = 0;
+        }
+        if line.at_work < share.of(line) && !line.waiting.is_empty() && !line.is_next {
+            line.is_next = true;
+            self.next.push_back(lane);
         }
         self.forget(lane);
         self.call_next();
@@ -210,13 +235,13 @@ impl State {
     }
 
     /// With a lane less the share may have grown, so that somebody is next who had it whole.
-    fn stand_in_line_again(&mut self, before: usize) {
+    fn stand_in_line_again(&mut self, before: Share) {
         let share = self.share();
         if share == before {
             return;
         }
         for (lane, line) in &mut self.lanes {
-            if line.at_work < share && !line.waiting.is_empty() && !line.is_next {
+            if line.at_work < share.of(line) && !line.waiting.is_empty() && !line.is_next {
                 line.is_next = true;
                 self.next.push_back(*lane);
             }

@@ -6,6 +6,9 @@ use tokio::task::unconstrained;
 use super::super::Lanes;
 use super::*;
 
+/// More than several, so that one of them may flood.
+const LANES: usize = 12;
+
 fn lane(name: &str) -> Lane {
     thread_local!(static LANES: Lanes = Lanes::default());
     LANES.with(|lanes| lanes.of(None, &[name.as_bytes()]))
@@ -126,18 +129,43 @@ async fn nobody_waits_for_ever() {
 }
 
 #[tokio::test]
+async fn who_floods_beside_several_others_has_one_turn() {
+    let turns = Turns::new("test", 100, 32);
+    let mut others = Vec::new();
+    for n in 0..SEVERAL - 1 {
+        others.push(turns.take(lane(&n.to_string())).await.unwrap());
+    }
+    let (mut at_work, mut waiting) = (Vec::new(), Vec::new());
+    for _ in 0..64 {
+        let mut waits = Box::pin(turns.take(lane("noisy")));
+        match poll!(waits.as_mut()) {
+            std::task::Poll::Ready(turn) => at_work.push(turn.unwrap()),
+            std::task::Poll::Pending => waiting.push(waits),
+        }
+    }
+    // Those who came before it flooded.
+    assert_eq!((at_work.len(), waiting.len()), (8, 56));
+    drop(at_work);
+    assert_eq!(turns.waiting(), 55, "one at a time");
+    // Most go away: it floods no more, and has the share of any lane.
+    waiting.truncate(12);
+    assert_eq!(turns.waiting(), 12 - 8);
+    drop(others);
+}
+
+#[tokio::test]
 async fn at_random_no_turn_is_lost_and_no_bound_passed() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (all, most) = (random.usize(1..8), random.usize(1..9));
         let turns = Turns::new("test", all, most);
-        let lanes: Vec<_> = (0..6).map(|n| lane(&n.to_string())).collect();
+        let lanes: Vec<_> = (0..LANES).map(|n| lane(&n.to_string())).collect();
         let mut waiting = Vec::new();
         let mut at_work: Vec<(usize, Turn)> = Vec::new();
         for _ in 0..3_000 {
             match random.u8(0..8) {
                 0..4 => {
-                    let n = random.usize(0..6).min(random.usize(0..6));
+                    let n = random.usize(0..LANES).min(random.usize(0..LANES));
                     waiting.push((n, Box::pin(turns.take(lanes[n]))));
                 }
                 4..7 if !at_work.is_empty() => drop(at_work.swap_remove(random.usize(0..at_work.len()))),
@@ -154,9 +182,12 @@ async fn at_random_no_turn_is_lost_and_no_bound_passed() {
             }
             waiting = still;
             let of = |n: usize| at_work.iter().filter(|(lane, _)| *lane == n).count();
-            assert!(at_work.len() <= all && (0..6).all(|n| of(n) <= most), "seed {seed}");
-            let share = turns.lock().share();
-            let idle = at_work.len() < all && waiting.iter().any(|(n, _)| of(*n) < share);
+            assert!(at_work.len() <= all && (0..LANES).all(|n| of(n) <= most), "seed {seed}");
+            let share = |n: usize| {
+                let state = turns.lock();
+                state.lanes.get(&lanes[n].key).map_or(0, |line| state.share().of(line))
+            };
+            let idle = at_work.len() < all && waiting.iter().any(|(n, _)| of(*n) < share(*n));
             assert!(!idle, "seed {seed}: somebody waits although there is a turn for them");
         }
         drop((waiting, at_work));
