@@ -16,8 +16,16 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::with([("shared_buffers", "1GB"), ("max_wal_size", "8GB")])
+    }
+
+    /// With the settings that `tenure serve` gives its own: what most people will have behind it.
+    pub fn as_served() -> Self {
+        Self::with([("shared_buffers", "256MB"), ("max_wal_size", "4GB")])
+    }
+
+    fn with(settings: [(&str, &str); 2]) -> Self {
         let data_dir = tempfile::tempdir().expect("a directory").keep();
-        let settings = [("shared_buffers", "1GB"), ("max_wal_size", "8GB")];
         let options = Options {
             data_dir,
             durable: true,

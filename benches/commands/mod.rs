@@ -63,7 +63,7 @@ struct Requests {
 }
 
 pub(crate) async fn run(plan: &Plan, report: &mut Report) {
-    let postgres = Postgres::start();
+    let postgres = Postgres::as_served();
     let tenure = Tenure::start(&postgres, plan).await;
     let peer = Peer::start(&postgres).await;
     let mut full_load = None;

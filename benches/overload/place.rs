@@ -49,7 +49,7 @@ impl Kind {
 
 impl Place {
     pub async fn start() -> Self {
-        let postgres = Postgres::start();
+        let postgres = Postgres::as_served();
         let database = postgres.database("overload").await;
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(database);
         let data_dir = tempfile::tempdir().expect("a directory");

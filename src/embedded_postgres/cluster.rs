@@ -25,6 +25,10 @@ const WAL_SEGMENT_MIB: u32 = 1;
 /// written again.
 pub(super) const WAL_SETTINGS: [&str; 3] = ["wal_buffers=8MB", "min_wal_size=256MB", "max_wal_size=1GB"];
 
+/// Pages that leave shared buffers go to the disk in small lots. Left to the kernel they gather for half a minute, and a
+/// commit that comes while it writes those hundreds of megabytes waits for a tenth of a second.
+pub(super) const WRITE_BACK: &str = "backend_flush_after=512kB";
+
 /// The version that made the cluster, as it is written there.
 pub(super) fn made_by(data: &Path) -> Option<String> {
     fs::read_to_string(data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())

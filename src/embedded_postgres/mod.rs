@@ -253,6 +253,9 @@ impl Launch<'_> {
         let safety = ["fsync", "synchronous_commit", "full_page_writes"];
         let switch = if self.options.durable { "on" } else { "off" };
         settings.extend(safety.map(|name| format!("{name}={switch}")));
+        if self.options.durable {
+            settings.push(cluster::WRITE_BACK.to_owned());
+        }
         settings.extend(self.options.settings.iter().map(|(name, value)| format!("{name}={value}")));
         settings.into_iter().map(OsString::from).collect()
     }

@@ -205,6 +205,8 @@ fn is_durable_and_private_as_configured() {
         [show("wal_segment_size"), show("wal_buffers"), show("min_wal_size")],
         ["1MB", "8MB", "256MB"]
     );
+    // Small lots to the disk, so that no commit waits behind a large one.
+    assert_eq!(show("backend_flush_after"), "512kB");
     assert_eq!([show("server_encoding"), show("lc_collate"), show("lc_ctype")], ["UTF8", "C", "C"]);
     assert_eq!(sql(&server, "select current_user"), server.user());
     for private in [server.socket_dir(), &place.home().join("data"), &place.home()] {
