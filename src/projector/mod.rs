@@ -55,9 +55,9 @@ const IDLE: Duration = Duration::from_secs(1);
 const WEARY: Duration = Duration::from_secs(5);
 /// The longest breath after a turn.
 const BREATH: Duration = Duration::from_millis(4);
-/// A turn that moved so many events is worth what it costs by itself,
+/// A turn that moved so many events is worth what a turn costs by itself.
 const MANY: i64 = 32;
-/// unless it took longer than this: then there is more to do than processors to do it.
+/// Turns take longer where there is more to do than processors to do it.
 const QUICK: Duration = Duration::from_millis(14);
 
 /// The loop, as its task owns it.
@@ -199,8 +199,8 @@ impl Projector {
     }
 }
 
-/// How long to wait after a turn, so that events come together and share what a turn costs by itself. Never more than half
-/// of the time is spent on few events.
+/// How long to wait after a turn, so that events come together and share what a turn costs by itself: where they are few,
+/// so that no more than half of the time goes to few events, and where the processors are wanted elsewhere.
 fn breath(events: i64, took: Duration) -> Duration {
     let wanted = if events < MANY { took } else { took.saturating_sub(QUICK) };
     wanted.min(BREATH)
