@@ -131,12 +131,12 @@ impl Projector {
     /// What was done, to what, and whether there is anything to commit.
     async fn all(
         &self,
-        shares: &mut [Transaction<'_, Postgres>],
+        transactions: &mut [Transaction<'_, Postgres>],
         care: Care,
     ) -> Result<(Step, Vec<Lane>, bool), Error> {
         let now = (self.clock)();
-        let [of_the_present, of_the_past @ ..] = self::shares();
-        let (present, past) = shares.split_first_mut().ok_or(Error::Busy)?;
+        let [of_the_present, of_the_past @ ..] = shares();
+        let (present, past) = transactions.split_first_mut().ok_or(Error::Busy)?;
         // First this one alone: whoever has it leads.
         let (lanes, head) = lock(&mut *present, State::Live, &of_the_present).await?;
         let from = hindmost(&lanes);
@@ -158,7 +158,7 @@ impl Projector {
             |lanes: &[Vec<Lane>]| -> usize { lanes.iter().flatten().map(|lane| lane.parked.len()).sum() };
         let before = parked(&lanes);
         // Each to its end, whatever becomes of the others: a statement that is dropped leaves a connection in doubt.
-        let applied = shares.iter_mut().zip(&mut lanes);
+        let applied = transactions.iter_mut().zip(&mut lanes);
         let applied = join_all(applied.map(|(conn, lanes)| apply(conn, lanes, &stretch, care, now))).await;
         applied.into_iter().collect::<Result<Vec<_>, _>>()?;
         let step = Step {
