@@ -136,6 +136,15 @@ impl Share {
     }
 }
 
+impl Line {
+    /// Whether it belongs among the next from now on, and did not before.
+    fn steps_up(&mut self, share: Share) -> bool {
+        let steps_up = self.at_work < share.of(self) && !self.waiting.is_empty() && !self.is_next;
+        self.is_next |= steps_up;
+        steps_up
+    }
+}
+
 impl State {
     /// How many turns each lane may have now.
     fn share(&self) -> Share {
@@ -158,8 +167,7 @@ impl State {
         }
         let (call, called) = oneshot::channel();
         line.waiting.push_back(call);
-        if line.at_work < share.of(line) && !line.is_next {
-            line.is_next = true;
+        if line.steps_up(share) {
             self.next.push_back(lane);
         }
         Some(called)
@@ -167,10 +175,10 @@ impl State {
 
     fn give_back(&mut self, lane: u64) {
         self.free += 1;
+        let share = self.share();
         if let Some(line) = self.lanes.get_mut(&lane) {
             line.at_work -= 1;
-            if !line.waiting.is_empty() && !line.is_next {
-                line.is_next = true;
+            if line.steps_up(share) {
                 self.next.push_back(lane);
             }
         }
@@ -197,8 +205,7 @@ impl State {
                 }
                 line.gone = line.gone.saturating_sub(1);
             }
-            if !line.waiting.is_empty() && line.at_work < share.of(line) {
-                line.is_next = true;
+            if line.steps_up(share) {
                 self.next.push_back(lane);
             }
             self.forget(lane);
@@ -215,8 +222,7 @@ impl State {
             line.waiting.retain(|call| !call.is_closed());
             line.gone = 0;
         }
-        if line.at_work < share.of(line) && !line.waiting.is_empty() && !line.is_next {
-            line.is_next = true;
+        if line.steps_up(share) {
             self.next.push_back(lane);
         }
         self.forget(lane);
@@ -241,8 +247,7 @@ impl State {
             return;
         }
         for (lane, line) in &mut self.lanes {
-            if line.at_work < share.of(line) && !line.waiting.is_empty() && !line.is_next {
-                line.is_next = true;
+            if line.steps_up(share) {
                 self.next.push_back(*lane);
             }
         }

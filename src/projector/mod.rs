@@ -234,3 +234,18 @@ pub(crate) async fn listen(pool: &PgPool, heard: &Notify) {
         tokio::time::sleep(IDLE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_little_or_long_work_the_next_turn_waits_for_more() {
+        let (short, quick, long) = (Duration::from_millis(1), QUICK, Duration::from_millis(15));
+        assert_eq!(breath(1, short), short, "no more than half of the time for few events");
+        assert_eq!(breath(1, long), BREATH);
+        assert_eq!(breath(MANY, quick), Duration::ZERO);
+        assert_eq!(breath(MANY, long), Duration::from_millis(1));
+        assert_eq!(breath(MANY, Duration::from_secs(1)), BREATH);
+    }
+}
