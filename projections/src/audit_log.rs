@@ -142,7 +142,8 @@ macro_rules! entries {
 }
 
 /// Reads what the filter lets through of `audit_log a`; `$1` is the workspace, `$2` a `workspace_seq`, `$13` how many.
-/// Times never run backwards, so that between two of them lies one stretch of the history, and no entry outside is read.
+/// Times never run backwards, so that between two of them lies one stretch of the history, and no entry outside is read
+/// but for the few by which its ends are found.
 macro_rules! matching {
     ($row:ident, $head:literal, $tail:literal, $tx:expr, $filter:expr, $from:expr, $limit:expr) => {{
         let workspace: Uuid = $tx.workspace().into();
@@ -154,12 +155,8 @@ macro_rules! matching {
                        and ($4::text is null or a.actor_type = $4) and ($5::text is null or a.action = $5)
                        and ($6::text is null or starts_with(a.action, $6))
                        and ($7::text is null or a.target_id = $7) and ($8::text is null or a.command = $8)
-                       and ($9::timestamptz is null or a.time >= $9 and a.workspace_seq >=
-                            (select t.workspace_seq from audit_log t where t.workspace_id = $1 and t.time >= $9
-                             order by t.time, t.workspace_seq limit 1))
-                       and ($10::timestamptz is null or a.time < $10 and a.workspace_seq <=
-                            (select t.workspace_seq from audit_log t where t.workspace_id = $1 and t.time < $10
-                             order by t.time desc, t.workspace_seq desc limit 1))
+                       and ($9::timestamptz is null or a.workspace_seq >= (select audit_log_since($1, $9)))
+                       and ($10::timestamptz is null or a.workspace_seq < (select audit_log_since($1, $10)))
                        and ($11::text is null or a.actor_id = any($12::text[]) or a.target_id = any($12::text[])
                             or position(lower($11) in a.action) > 0 or position(lower($11) in lower(a.target_id)) > 0
                             or position(lower($11) in lower(coalesce(a.actor_id, ''))) > 0) "#

@@ -6,7 +6,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// Older ones are past their end of life, or nearly so, and untested.
@@ -40,6 +40,16 @@ impl Binaries {
 
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Whether this build would start that cluster with a setting: what it was built with decides over some.
+    pub(super) fn takes(&self, data: &Path, setting: &str) -> bool {
+        let name = setting.split_once('=').map_or(setting, |(name, _)| name);
+        let mut asking = Command::new(self.program("postgres"));
+        // In this order, which root is allowed, too.
+        asking.args(["-C", name, "-c", setting, "-D"]).arg(data);
+        asking.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        asking.status().is_ok_and(|status| status.success())
     }
 }
 

@@ -255,6 +255,7 @@ impl Launch<'_> {
         settings.extend(safety.map(|name| format!("{name}={switch}")));
         if self.options.durable {
             settings.push(cluster::WRITE_BACK.to_owned());
+            settings.extend(cluster::pages_compressed(&self.home.data, self.binaries).map(str::to_owned));
         }
         settings.extend(self.options.settings.iter().map(|(name, value)| format!("{name}={value}")));
         settings.into_iter().map(OsString::from).collect()

@@ -207,6 +207,8 @@ fn is_durable_and_private_as_configured() {
     );
     // Small lots to the disk, so that no commit waits behind a large one.
     assert_eq!(show("backend_flush_after"), "512kB");
+    // Whole pages in the write-ahead log are most of it once there is much in the tables.
+    assert!(["lz4", "off"].contains(&&*show("wal_compression")));
     assert_eq!([show("server_encoding"), show("lc_collate"), show("lc_ctype")], ["UTF8", "C", "C"]);
     assert_eq!(sql(&server, "select current_user"), server.user());
     for private in [server.socket_dir(), &place.home().join("data"), &place.home()] {

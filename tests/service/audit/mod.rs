@@ -6,6 +6,7 @@ mod entries;
 mod export;
 mod files;
 mod search;
+mod times;
 
 use serde_json::Value;
 use sqlx::Executor;
