@@ -30,6 +30,7 @@ use crate::http::rate_limits::{Quotas, RateLimits};
 use crate::issuers::{Issuers, JwksClient, config};
 use crate::key_ring::KeyRing;
 use crate::mail::{Mail, MailCarrier};
+use crate::overload::Pressure;
 use crate::projector::{Handle, Projector};
 use crate::reads::Reads;
 use crate::secrets::{Keys, MasterKeys, OperatorKey, OperatorKeyFile};
@@ -79,11 +80,19 @@ impl Service {
         let (vault, root) = Vault::open(pools.keeper.clone(), told.masters).await?;
         let checkpoints = Checkpoints::open(&pools.appender, &key_file, public_url).await?;
         let access = Access::new(settings.access_staleness);
-        let store = Store::open(pools.appender.clone(), vault.clone(), access.clone()).await?;
+        let pressure = Pressure::default();
+        let appender = pools.appender.clone();
+        let store = Store::open(appender, vault.clone(), access.clone(), pressure.clone()).await?;
         let (stop_projector, stopped) = watch::channel(false);
         let log = store.position();
-        let projector =
-            Projector::spawn(pools.projector.clone(), vault.clone(), clock::now, log, stopped.clone())?;
+        let projector = Projector::spawn(
+            pools.projector.clone(),
+            vault.clone(),
+            clock::now,
+            log,
+            stopped.clone(),
+            pressure.clone(),
+        )?;
         let reads =
             Reads::new(pools.service.clone(), store.clone(), projector.applied(), projector.snapshots());
         let stopping = CancellationToken::new();
@@ -130,7 +139,7 @@ impl Service {
             sessions,
             checkpoints,
             key_ring,
-            admission: Admission::new(settings.limits, settings.pool_size),
+            admission: Admission::new(settings.limits, settings.pool_size, pressure),
             rate_limits: told.quotas.as_ref().map(RateLimits::new),
             trusted_proxies: told.trusted_proxies,
             webhook_networks: told.webhook_networks,

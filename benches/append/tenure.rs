@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tenure::data_keys::Vault;
 use tenure::database::{Role, migrate, pool};
+use tenure::overload::Pressure;
 use tenure::secrets::{MasterKey, MasterKeys};
 use tenure::store::appender::CounterMove;
 use tenure::store::idempotency::{KeyScope, RequestKey};
@@ -91,7 +92,8 @@ impl Opened {
         let (appender, keeper) =
             (pool(&log.database, Role::Appender, 16), pool(&log.database, Role::Keeper, 4));
         let (vault, _) = Vault::open(keeper.clone(), log.masters.clone()).await.expect("the keys");
-        let store = Store::open(appender.clone(), vault, Arc::new(())).await.expect("the log");
+        let store =
+            Store::open(appender.clone(), vault, Arc::new(()), Pressure::default()).await.expect("the log");
         let user = UserId::parse("01890a5d-ac96-774b-bcce-b302099a8057").expect("an id");
         let actor = Some(Actor::User(user));
         let origin = Arc::new(Origin { actor, via: Some("operator".into()), ..Origin::default() });

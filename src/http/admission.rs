@@ -19,7 +19,7 @@ use super::base::correlation::{RequestId, X_REQUEST_ID};
 use super::base::problem::Problem;
 use super::caller::TENURE_ACTOR;
 use crate::ids;
-use crate::overload::{Bound, Crowd, Lane, Lanes, Limits, Turn, Turns, scattered};
+use crate::overload::{Bound, Crowd, Lane, Lanes, Limits, Pressure, Turn, Turns, scattered};
 
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_secs(1);
@@ -34,12 +34,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// `connections` is how many there are for reads.
-    pub fn new(limits: Limits, connections: u32) -> Self {
+    /// `connections` is how many there are for reads; `pressure` is told when it gets crowded.
+    pub fn new(limits: Limits, connections: u32, pressure: Pressure) -> Self {
         let share = usize::try_from(connections / 4).unwrap_or(usize::MAX).max(1);
         Self {
             lanes: Lanes::default(),
-            crowd: Crowd::new(limits.requests),
+            crowd: Crowd::new(limits.requests, pressure),
             commands: Turns::new("commands", limits.commands, limits.commands_of_one),
             reads: Turns::new("reads", limits.reads, share),
         }

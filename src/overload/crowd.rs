@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Bound, Drain, Lane};
+use super::{Bound, Drain, Lane, Pressure};
 
 /// Counts requests from their headers to the beginning of their answer. Cheap to clone.
 ///
@@ -20,6 +20,8 @@ struct Inside {
     strangers: usize,
     lanes: HashMap<u64, usize>,
     drain: Drain,
+    pressed: bool,
+    pressure: Pressure,
 }
 
 /// One that was let in, until it is dropped.
@@ -30,13 +32,16 @@ pub struct Entered {
 }
 
 impl Crowd {
-    pub fn new(capacity: usize) -> Self {
+    /// `pressure` is told when it gets crowded.
+    pub fn new(capacity: usize, pressure: Pressure) -> Self {
         Self(Arc::new(Mutex::new(Inside {
             capacity,
             total: 0,
             strangers: 0,
             lanes: HashMap::new(),
             drain: Drain::new(Instant::now()),
+            pressed: false,
+            pressure,
         })))
     }
 
@@ -84,7 +89,16 @@ impl Inside {
         *inside += 1;
         self.total += 1;
         self.strangers += usize::from(!lane.known);
+        self.press();
         Ok(())
+    }
+
+    /// A few that flood do not come so far, and must not slow the others down.
+    fn press(&mut self) {
+        let pressed = self.total * 8 >= self.capacity * 7;
+        if std::mem::replace(&mut self.pressed, pressed) != pressed {
+            self.pressure.set(pressed);
+        }
     }
 
     fn leave(&mut self, lane: Lane) {
@@ -96,6 +110,7 @@ impl Inside {
                 self.lanes.remove(&lane.key);
             }
         }
+        self.press();
         self.drain.went(1, Instant::now());
     }
 }
@@ -119,7 +134,7 @@ mod tests {
 
     #[test]
     fn who_floods_is_turned_away_while_others_get_in() {
-        let (crowd, lanes) = (Crowd::new(100), Lanes::default());
+        let (crowd, lanes) = (Crowd::new(100, Pressure::default()), Lanes::default());
         let noisy = known(&lanes, "noisy");
         let mut inside: Vec<_> = (0..200).map_while(|_| crowd.enter(noisy).ok()).collect();
         assert_eq!(inside.len(), 50);
@@ -137,7 +152,7 @@ mod tests {
 
     #[test]
     fn strangers_get_half_whatever_they_call_themselves() {
-        let (crowd, lanes) = (Crowd::new(100), Lanes::default());
+        let (crowd, lanes) = (Crowd::new(100, Pressure::default()), Lanes::default());
         let stranger = |n: u32| lanes.of(Some("a"), &[&n.to_be_bytes()]);
         let inside: Vec<_> = (0..200).map_while(|n| crowd.enter(stranger(n)).ok()).collect();
         assert_eq!(inside.len(), 50);
@@ -149,9 +164,26 @@ mod tests {
     }
 
     #[test]
+    fn many_who_come_together_are_pressure_and_a_few_who_flood_are_not() {
+        let (pressure, lanes) = (Pressure::default(), Lanes::default());
+        let crowd = Crowd::new(96, pressure.clone());
+        let places: Vec<_> = (0..96).map(|n| known(&lanes, &n.to_string())).collect();
+        let flood = |lane: Lane| (0..200).map_while(|_| crowd.enter(lane).ok()).collect::<Vec<_>>();
+        let floods = [flood(places[0]), flood(places[1])];
+        assert_eq!((floods[0].len(), floods[1].len(), pressure.is_high()), (48, 24, false));
+        drop(floods);
+        let mut inside: Vec<_> = places[..83].iter().map(|lane| crowd.enter(*lane).unwrap()).collect();
+        assert!(!pressure.is_high());
+        inside.push(crowd.enter(places[83]).unwrap());
+        assert!(pressure.is_high());
+        inside.pop();
+        assert!(!pressure.is_high());
+    }
+
+    #[test]
     fn at_random_the_bounds_hold() {
         let mut random = fastrand::Rng::with_seed(7);
-        let (crowd, lanes) = (Crowd::new(64), Lanes::default());
+        let (crowd, lanes) = (Crowd::new(64, Pressure::default()), Lanes::default());
         let places: Vec<_> = (0..20).map(|n| known(&lanes, &n.to_string())).collect();
         let mut inside = Vec::new();
         for _ in 0..20_000 {

@@ -8,16 +8,19 @@
 //! - [`lane`]: for whom a request counts
 //! - [`crowd`]: how many requests are in the house; [`turns`]: how many of them are at work, and who is next
 //! - [`drain`]: when it is worth coming again
+//! - [`pressure`]: what the crowd tells those who can then do more at once
 //! - the appender's own queue is in `store::queue`
 
 mod crowd;
 mod drain;
 mod lane;
+mod pressure;
 mod turns;
 
 pub use crowd::{Crowd, Entered};
 pub use drain::{Drain, scattered};
 pub use lane::{Lane, Lanes};
+pub use pressure::Pressure;
 pub use turns::{Turn, Turns};
 
 /// What was full when something was turned away.

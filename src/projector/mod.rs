@@ -35,6 +35,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::data_keys::Vault;
 use crate::database::twin;
+use crate::overload::Pressure;
 use crate::own_thread::{self, Working};
 pub use checkpoint::{ProjectionStatus, outdated, status};
 pub use error::Error;
@@ -55,6 +56,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const WEARY: Duration = Duration::from_secs(5);
 /// The longest breath after a turn.
 const BREATH: Duration = Duration::from_millis(4);
+/// And while more is asked than can be done: readers wait, and the processors have more for commands.
+const LONG_BREATH: Duration = Duration::from_millis(50);
 /// A turn that moved so many events is worth what a turn costs by itself.
 const MANY: i64 = 32;
 /// Turns take longer where there is more to do than processors to do it.
@@ -68,6 +71,7 @@ pub struct Projector {
     clock: Clock,
     appended: watch::Receiver<i64>,
     shutdown: watch::Receiver<bool>,
+    pressure: Pressure,
     applied: watch::Sender<i64>,
     snapshot: watch::Sender<Snapshot>,
     created: bool,
@@ -107,20 +111,24 @@ impl Handle {
 impl Projector {
     /// Starts the loop, on a thread of its own: an event is applied in many small steps, and each would wait behind
     /// whatever requests there are. `pool` connects as `tenure_projector`; the loop has a twin of it. `appended` is the
-    /// last position this process appended; the loop ends when `shutdown` turns true, or is gone.
+    /// last position this process appended; the loop ends when `shutdown` turns true, or is gone; while `pressure` is
+    /// high, more is moved at once.
     pub fn spawn(
         pool: PgPool,
         vault: Vault,
         clock: Clock,
         appended: watch::Receiver<i64>,
         shutdown: watch::Receiver<bool>,
+        pressure: Pressure,
     ) -> std::io::Result<Handle> {
         let (applied, applied_seen) = watch::channel(0);
         let (snapshot, snapshot_seen) = watch::channel(Snapshot::default());
         let work = async move || {
             let (own, vault) = (twin(&pool), vault.apart());
             let (pool, created, links) = (own.clone(), false, None);
-            Self { pool, vault, clock, appended, shutdown, applied, snapshot, created, links }.run().await;
+            Self { pool, vault, clock, appended, shutdown, pressure, applied, snapshot, created, links }
+                .run()
+                .await;
             own.close().await;
         };
         let working = own_thread::spawn("tenure-projector", work)?;
@@ -149,7 +157,8 @@ impl Projector {
                 }
                 Ok(turn::Outcome::Worked(events)) => {
                     wait = EAGER;
-                    self.pause(breath(events, begun.elapsed())).await;
+                    let breath = breath(events, begun.elapsed(), self.pressure.is_high());
+                    self.pause(breath).await;
                 }
                 // Another process is at it: what this one appended will be there in a moment.
                 Ok(turn::Outcome::Followed) if self.awaited() => wait = EAGER,
@@ -201,7 +210,10 @@ impl Projector {
 
 /// How long to wait after a turn, so that events come together and share what a turn costs by itself: where they are few,
 /// so that no more than half of the time goes to few events, and where the processors are wanted elsewhere.
-fn breath(events: i64, took: Duration) -> Duration {
+fn breath(events: i64, took: Duration, pressed: bool) -> Duration {
+    if pressed {
+        return LONG_BREATH;
+    }
     let wanted = if events < MANY { took } else { took.saturating_sub(QUICK) };
     wanted.min(BREATH)
 }
@@ -242,10 +254,12 @@ mod tests {
     #[test]
     fn after_little_or_long_work_the_next_turn_waits_for_more() {
         let (short, quick, long) = (Duration::from_millis(1), QUICK, Duration::from_millis(15));
+        let breath = |events, took| super::breath(events, took, false);
         assert_eq!(breath(1, short), short, "no more than half of the time for few events");
         assert_eq!(breath(1, long), BREATH);
         assert_eq!(breath(MANY, quick), Duration::ZERO);
         assert_eq!(breath(MANY, long), Duration::from_millis(1));
         assert_eq!(breath(MANY, Duration::from_secs(1)), BREATH);
+        assert_eq!(super::breath(MANY, quick, true), LONG_BREATH, "while more is asked than can be done");
     }
 }

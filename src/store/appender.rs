@@ -21,13 +21,17 @@ use super::queue::{self, Queued, Rejected};
 use super::stream::StreamKey;
 use super::watcher::Watcher;
 use crate::data_keys::{Destruction, NewDataKey, Vault};
-use crate::overload::Bound;
+use crate::overload::{Bound, Pressure};
 use crate::own_thread::{self, Working};
 
 /// How many units may wait; one more is turned away at once.
 const QUEUE: usize = 8192;
 /// How many units one statement may carry.
 const BATCH: usize = 512;
+/// While more is asked than can be done, a batch of fewer units than this waits so long for more: they share what a batch
+/// costs by itself.
+const ENOUGH: usize = 64;
+const GATHERING: Duration = Duration::from_millis(10);
 /// How long other processes are not told of an append, so that they are told of many at once.
 const UNANNOUNCED: Duration = Duration::from_millis(5);
 
@@ -169,6 +173,7 @@ impl Appender {
         heads: Arc<Heads>,
         vault: Vault,
         watcher: Arc<dyn Watcher>,
+        pressure: Pressure,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = queue::queue(QUEUE);
         let closing = CancellationToken::new();
@@ -187,6 +192,7 @@ impl Appender {
                 heads,
                 vault,
                 watcher,
+                pressure,
                 closing: token,
                 untold,
                 later,
@@ -247,6 +253,7 @@ struct Writer {
     heads: Arc<Heads>,
     vault: Vault,
     watcher: Arc<dyn Watcher>,
+    pressure: Pressure,
     closing: CancellationToken,
     /// The batch that was written last, while its clients are not answered yet: that is done while the next is written.
     untold: Option<Plan>,
@@ -277,6 +284,12 @@ impl Writer {
                     () = until(announcing) => {}
                 }
                 continue;
+            }
+            if batch.len() < ENOUGH && self.pressure.is_high() {
+                self.tell();
+                tokio::time::sleep(GATHERING).await;
+                let limit = BATCH - batch.len();
+                self.queue.try_recv_many(&mut batch, limit);
             }
             metrics::gauge!("tenure_append_queue_depth")
                 .set(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));

@@ -40,6 +40,7 @@ use tenure_aggregates::adapter::Stream;
 use tokio::sync::watch;
 
 use crate::data_keys::Vault;
+use crate::overload::Pressure;
 pub use ahead::Ahead;
 use appender::Appender;
 pub use error::{Failure, Refusal, StoreError};
@@ -63,11 +64,17 @@ pub struct Store {
 
 impl Store {
     /// Takes the log over with a new epoch and starts the appender. `pool` logs in as the appender's role; `watcher`
-    /// is told of every commit before it is answered; `vault` keeps the keys that events are sealed with.
-    pub async fn open(pool: PgPool, vault: Vault, watcher: Arc<dyn Watcher>) -> Result<Self, StoreError> {
+    /// is told of every commit before it is answered; `vault` keeps the keys that events are sealed with; while
+    /// `pressure` is high, appends are gathered into larger batches.
+    pub async fn open(
+        pool: PgPool,
+        vault: Vault,
+        watcher: Arc<dyn Watcher>,
+        pressure: Pressure,
+    ) -> Result<Self, StoreError> {
         let heads = Arc::new(Heads::new());
         let options = pool.connect_options().as_ref().clone();
-        let appender = Appender::spawn(options, heads.clone(), vault.clone(), watcher).await?;
+        let appender = Appender::spawn(options, heads.clone(), vault.clone(), watcher, pressure).await?;
         let loader = Loader::new(pool.clone(), vault.clone());
         Ok(Self { appender, heads, loader, pool, queues: Arc::default(), vault })
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tenure::commands::Precondition;
 use tenure::commands::invitations::Revoke;
 use tenure::database::{Role, pool};
+use tenure::overload::Pressure;
 use tenure::store::origin::Actor;
 use tenure::store::{Origin, Store};
 use tenure_aggregates::{InvitationId, UserId, WorkspaceId};
@@ -140,7 +141,9 @@ async fn what_another_process_took_back_does_not_go_out_from_memory() {
     let made = invites(&olga, &acme, "bob@example.com").await;
     // A writer of its own, of which this process hears by the log alone.
     let appender = pool(&service.database, Role::Appender, 2);
-    let other = Store::open(appender.clone(), service.app().vault.clone(), Arc::new(())).await.unwrap();
+    let other = Store::open(appender.clone(), service.app().vault.clone(), Arc::new(()), Pressure::default())
+        .await
+        .unwrap();
     let revoke = Revoke {
         workspace: WorkspaceId(acme.parse().unwrap()),
         id: InvitationId(made["id"].as_str().unwrap().parse().unwrap()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tenure::data_keys::Vault;
+use tenure::overload::Pressure;
 use tenure::projector::{Handle, Projector};
 use tenure::secrets::{MasterKey, MasterKeys};
 use tenure_aggregates::Time;
@@ -160,7 +161,8 @@ impl Running {
     fn new(pool: PgPool, vault: Vault) -> Self {
         let (appended, appended_seen) = watch::channel(0);
         let (shutdown, shutdown_seen) = watch::channel(false);
-        let handle = Projector::spawn(pool, vault, clock, appended_seen, shutdown_seen).unwrap();
+        let handle =
+            Projector::spawn(pool, vault, clock, appended_seen, shutdown_seen, Pressure::default()).unwrap();
         Self { handle, appended, shutdown }
     }
 
