@@ -30,8 +30,8 @@ pub(super) const WAL_SETTINGS: [&str; 3] = ["wal_buffers=8MB", "min_wal_size=256
 pub(super) const WRITE_BACK: &str = "backend_flush_after=512kB";
 
 /// The first change of a page after a checkpoint writes all of it to the write-ahead log, and each new stream changes a page
-/// of its index that nobody else does: with ten million events that is nearly all that is written, and a third of it
-/// compressed. PostgreSQL's own compression, which every build has, costs more than it saves.
+/// of its index that nobody else does: with ten million events that is nearly all that is written, and soon as much as the
+/// disk takes. PostgreSQL's own compression, which every build has, costs more than it saves.
 const PAGES_COMPRESSED: &str = "wal_compression=lz4";
 
 /// How whole pages go to the write-ahead log of this cluster, if the build can do it.
