@@ -8,7 +8,7 @@ use tenure::data_keys::Vault;
 use tenure::database::{Role, migrate, pool};
 use tenure::overload::Pressure;
 use tenure::secrets::{MasterKey, MasterKeys};
-use tenure::store::appender::CounterMove;
+use tenure::store::append::CounterMove;
 use tenure::store::idempotency::{KeyScope, RequestKey};
 use tenure::store::origin::Actor;
 use tenure::store::retry::Command;

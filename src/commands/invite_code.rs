@@ -11,7 +11,7 @@ use super::authorize::{Issuer, acting_user, active_user, authority, membership, 
 use super::members::{self, join};
 use super::workspaces::release;
 use crate::resources::{self, Answer, Secret};
-use crate::store::appender::CounterMove;
+use crate::store::append::CounterMove;
 use crate::store::retry::Command;
 use crate::store::{Committed, Failure, UnitOfWork};
 

@@ -13,7 +13,7 @@ use tenure_aggregates::{
 use super::Precondition;
 use super::authorize::{self, Acting, active_user, ahead_of_membership, ahead_of_user, authority_and};
 use crate::resources::{self, Answer};
-use crate::store::appender::CounterMove;
+use crate::store::append::CounterMove;
 use crate::store::retry::Command;
 use crate::store::{Ahead, Committed, Failure, UnitOfWork};
 

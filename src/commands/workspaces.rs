@@ -11,7 +11,7 @@ use super::Precondition;
 use super::authorize::{active_user, authority};
 use super::members::join;
 use crate::resources::{self, Answer};
-use crate::store::appender::CounterMove;
+use crate::store::append::CounterMove;
 use crate::store::retry::Command;
 use crate::store::{Committed, Failure, Refusal, UnitOfWork};
 use tenure_aggregates::claim::ClaimCommand;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Past;
 use crate::data_keys::{SealedValue, Stream, Vault};
 use crate::resources::{Invitation, Member, Role, User, Workspace};
-use crate::store::{StoreError, appender};
+use crate::store::{StoreError, append};
 
 /// A resource with its `ETag`.
 type Tagged<T> = Option<(i64, T)>;
@@ -125,7 +125,7 @@ impl Then<'_> {
         let counted = self.version(tx, Kind::Counters, &id.to_string()).await?;
         let counted: Counters =
             counted.map(|counted| closed(&counted.state)).transpose()?.unwrap_or_default();
-        let counters = appender::Counters { seats: counted.seats_used, code_uses: counted.code_uses };
+        let counters = append::Counters { seats: counted.seats_used, code_uses: counted.code_uses };
         Ok(Some((version.sequence, Workspace::from_state(id, &details, counters, version.recorded_at))))
     }
 

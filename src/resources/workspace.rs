@@ -66,7 +66,7 @@ impl Workspace {
     pub fn from_state(
         id: WorkspaceId,
         details: &Details,
-        counters: crate::store::appender::Counters,
+        counters: crate::store::append::Counters,
         updated_at: DateTime<Utc>,
     ) -> Self {
         let profile = details.profile.clone();

@@ -7,7 +7,8 @@ use foldhash::{HashMap, HashSet};
 use tenure_aggregates::{Membership, Time, Workspace, WorkspaceId};
 use uuid::Uuid;
 
-use super::appender::{Append, Appended, Job};
+use super::append::{Append, Appended};
+use super::appender::Job;
 use super::error::{Failure, Refusal};
 use super::heads::{Heads, Inner, Read, Ticket, WorkspaceHead};
 use super::idempotency::KeyId;

@@ -3,8 +3,8 @@
 //! # Layout
 //! - [`unit_of_work`]: one command's reads and buffered events; loads through stock postgres-es, commits once; [`ahead`]:
 //!   what it is about to load, read side by side
-//! - [`appender`]: the task that owns all writes of this process, in batches; [`batch`] decides what a batch may
-//!   hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
+//! - [`append`]: what a unit of work wants written; [`appender`]: the task that owns all writes of this process, in batches;
+//!   [`batch`] decides what a batch may hold, [`statement`] is the SQL, [`connection`] keeps and fences the connection
 //! - [`queue`]: what waits for it, bounded and fair between workspaces
 //! - [`heads`]: what this process knows of streams and workspaces, exact as long as the fence holds
 //! - [`loader`]: streams folded, wrapped so that none of another workspace is taken; [`reading`] gets their events, from
@@ -16,6 +16,7 @@
 //! - [`retry`]: a command again and again against fresh state, until it is accepted or refused
 
 pub mod ahead;
+pub mod append;
 pub mod appender;
 mod batch;
 mod connection;

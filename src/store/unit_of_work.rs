@@ -15,7 +15,7 @@ use tenure_aggregates::values::{Email, Slug};
 use tenure_aggregates::{Claim, Membership, Refused, Session, Time, Workspace, WorkspaceId, session};
 
 use super::Store;
-use super::appender::{Append, CounterMove, Counters, NewEvent, NewKey};
+use super::append::{Append, CounterMove, Counters, NewEvent, NewKey};
 use super::error::{Failure, StoreError};
 use super::heads::{CachedState, Heads, Read, Ticket};
 use super::idempotency::RequestKey;
