@@ -10,9 +10,11 @@ use crate::recorded::Logged;
 const FORMAT: &str = "tenure leaf v1";
 
 /// The event as the text that is hashed: nine lines, the last two the JSON exactly as it is stored.
-pub fn leaf(event: &Logged) -> String {
+pub fn leaf<T: AsRef<str>>(event: &Logged<T>) -> String {
     let Logged { workspace_id, workspace_seq, position, sequence, .. } = event;
-    let Logged { aggregate_type, aggregate_id, event_type, event_version, metadata, payload, .. } = event;
+    let (aggregate_type, aggregate_id) = (event.aggregate_type.as_ref(), event.aggregate_id.as_ref());
+    let (event_type, event_version) = (event.event_type.as_ref(), event.event_version.as_ref());
+    let (metadata, payload) = (event.metadata.as_ref(), event.payload.as_ref());
     let recorded_at = event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     format!(
         "{FORMAT}\n{workspace_id}\n{workspace_seq}\n{position}\n{aggregate_type}/{aggregate_id}/{sequence}\n\
@@ -21,7 +23,7 @@ pub fn leaf(event: &Logged) -> String {
 }
 
 /// `SHA-256(0x00 | leaf)`, as RFC 6962 has it.
-pub fn hash(event: &Logged) -> Hash {
+pub fn hash<T: AsRef<str>>(event: &Logged<T>) -> Hash {
     record_hash(leaf(event).as_bytes())
 }
 

@@ -22,19 +22,19 @@ use uuid::Uuid;
 
 use crate::leaf;
 
-/// A row of the log, its JSON still text.
+/// A row of the log, its JSON still text: its own, or borrowed from what was read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Logged {
+pub struct Logged<T = String> {
     pub position: i64,
     pub workspace_id: Uuid,
     pub workspace_seq: i64,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    pub aggregate_type: T,
+    pub aggregate_id: T,
     pub sequence: i64,
-    pub event_type: String,
-    pub event_version: String,
-    pub payload: String,
-    pub metadata: String,
+    pub event_type: T,
+    pub event_version: T,
+    pub payload: T,
+    pub metadata: T,
     pub recorded_at: Time,
 }
 
@@ -147,24 +147,22 @@ pub struct Undecodable {
     pub reason: String,
 }
 
-impl Logged {
+impl<T: AsRef<str>> Logged<T> {
     /// The event as it is stored: sealed texts stand in it sealed.
-    pub fn decode(self) -> Result<Recorded, Undecodable> {
-        let leaf = Some(leaf::hash(&self));
-        self.decode_with(leaf)
+    pub fn decode(&self) -> Result<Recorded, Undecodable> {
+        self.decode_with(Some(leaf::hash(self)))
     }
 
     /// The same, with a leaf hash that is known or not wanted.
     pub fn decode_with(&self, leaf: Option<Hash>) -> Result<Recorded, Undecodable> {
         let (position, workspace_id) = (self.position, WorkspaceId(self.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
-        let payload = upcast::upcast_text(&self.event_type, &self.event_version, &self.payload)
-            .map_err(|unknown| undecodable(unknown.to_string()))?;
-        let event = Event::decode(&self.aggregate_type, &payload).map_err(undecodable)?;
-        if event.name() != self.event_type {
-            return Err(undecodable(format!("a {} in a row of type {}", event.name(), self.event_type)));
+        let event = self.event(self.payload.as_ref()).map_err(undecodable)?;
+        if event.name() != self.event_type.as_ref() {
+            let (name, event_type) = (event.name(), self.event_type.as_ref());
+            return Err(undecodable(format!("a {name} in a row of type {event_type}")));
         }
-        let metadata: Metadata = serde_json::from_str(&self.metadata)
+        let metadata: Metadata = serde_json::from_str(self.metadata.as_ref())
             .map_err(|error| undecodable(format!("its metadata: {error}")))?;
         if metadata.workspace_id != workspace_id {
             return Err(undecodable(format!("its metadata name workspace {}", metadata.workspace_id)));
@@ -174,7 +172,7 @@ impl Logged {
             workspace_id,
             workspace_seq: self.workspace_seq,
             sequence: self.sequence,
-            aggregate_id: self.aggregate_id.clone(),
+            aggregate_id: self.aggregate_id.as_ref().to_owned(),
             recorded_at: self.recorded_at,
             metadata,
             leaf,
@@ -182,13 +180,19 @@ impl Logged {
             stored: None,
         })
     }
+
+    /// A payload of this row's type and version, as an event.
+    fn event(&self, payload: &str) -> Result<Event, String> {
+        let payload = upcast::upcast_text(self.event_type.as_ref(), self.event_version.as_ref(), payload)
+            .map_err(|unknown| unknown.to_string())?;
+        Event::decode(self.aggregate_type.as_ref(), &payload)
+    }
 }
 
 impl Opened {
     pub fn decode(self) -> Result<Recorded, Undecodable> {
         let (position, workspace_id) = (self.logged.position, WorkspaceId(self.logged.workspace_id));
         let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
-        let aggregate_type = self.logged.aggregate_type.clone();
         if let Some(reason) = self.broken {
             return Err(undecodable(reason));
         }
@@ -197,7 +201,7 @@ impl Opened {
             (recorded.metadata.ip, recorded.metadata.user_agent) = (self.ip, self.user_agent);
         }
         if let Some(payload) = self.payload {
-            recorded.open(&aggregate_type, payload)?;
+            recorded.open(Event::from_json(&self.logged.aggregate_type, payload))?;
         }
         Ok(recorded)
     }
@@ -236,10 +240,14 @@ impl Recorded {
         self.stored.as_deref().unwrap_or(&self.event)
     }
 
-    /// Opens what is sealed in it: the payload, opened and in its current shape, takes the event's place.
-    pub fn open(&mut self, aggregate_type: &str, payload: Value) -> Result<(), Undecodable> {
+    /// Opens what is sealed in it: the event in the row's payload, once that is opened, takes its place.
+    pub fn open_with<T: AsRef<str>>(&mut self, row: &Logged<T>, payload: &str) -> Result<(), Undecodable> {
+        self.open(row.event(payload))
+    }
+
+    fn open(&mut self, opened: Result<Event, String>) -> Result<(), Undecodable> {
         // Not why: a reason may quote what was opened, and is shown and logged.
-        let opened = Event::from_json(aggregate_type, payload).map_err(|_| Undecodable {
+        let opened = opened.map_err(|_| Undecodable {
             position: self.position,
             workspace_id: self.workspace_id,
             reason: "what is sealed in it does not fit its field".to_owned(),

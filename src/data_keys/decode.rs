@@ -2,15 +2,12 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-use tenure_aggregates::upcast;
 use tenure_projections::{Logged, Recorded, Undecodable, leaf};
-use uuid::Uuid;
 
 use super::Vault;
-use super::open::{Keys, open_fields};
-use super::payload::keys_of;
+use super::open::Keys;
 use super::sealed::Place;
+use super::spliced::Spliced;
 use crate::store::StoreError;
 
 /// Whether the leaf hashes are wanted, too.
@@ -21,33 +18,34 @@ pub(crate) enum Leaves {
 }
 
 /// What of an event is still to be opened.
-struct Sealed {
+struct Sealed<'a, T> {
     /// Which of the decoded ones it is.
     at: usize,
-    logged: Logged,
-    payload: Value,
-    fields: Vec<String>,
+    row: &'a Logged<T>,
+    payload: Spliced<'a>,
 }
 
 impl Vault {
     /// As [`Self::open_events`] and then [`tenure_projections::Opened::decode`] say, but for the origin: from where
     /// requests came stays sealed here. Both lists are in the order of the log.
-    pub(crate) async fn decode_events(
+    pub(crate) async fn decode_events<T: AsRef<str> + Sync>(
         &self,
-        rows: Vec<Logged>,
+        rows: &[Logged<T>],
         leaves: Leaves,
     ) -> Result<(Vec<Recorded>, Vec<Undecodable>), StoreError> {
         let (mut events, mut undecodable) = (Vec::with_capacity(rows.len()), Vec::new());
         let (mut sealed, mut ids) = (Vec::new(), Vec::new());
-        for logged in rows {
-            let leaf = (leaves == Leaves::Hashed).then(|| leaf::hash(&logged));
-            match logged.decode_with(leaf) {
+        for row in rows {
+            let leaf = (leaves == Leaves::Hashed).then(|| leaf::hash(row));
+            match row.decode_with(leaf) {
                 Ok(recorded) => {
-                    let fields = recorded.metadata.sealed.as_deref().map(fields);
+                    let fields = recorded.metadata.sealed.as_deref();
+                    let payload = fields.and_then(|fields| Spliced::read(row.payload.as_ref(), fields));
+                    if let Some(mut payload) = payload {
+                        payload.keys(&mut ids);
+                        sealed.push(Sealed { at: events.len(), row, payload });
+                    }
                     events.push(recorded);
-                    sealed.extend(
-                        fields.and_then(|fields| look_at(events.len() - 1, logged, fields, &mut ids)),
-                    );
                 }
                 Err(error) => undecodable.push(error),
             }
@@ -69,31 +67,20 @@ impl Vault {
     }
 }
 
-fn fields(sealed: &str) -> Vec<String> {
-    sealed.split(',').map(str::to_owned).collect()
-}
-
-fn look_at(at: usize, logged: Logged, fields: Vec<String>, ids: &mut Vec<Uuid>) -> Option<Sealed> {
-    let mut payload = serde_json::from_str(&logged.payload).ok()?;
-    keys_of(&mut payload, &fields, ids);
-    Some(Sealed { at, logged, payload, fields })
-}
-
-impl Sealed {
+impl<T: AsRef<str>> Sealed<'_, T> {
     fn open(self, keys: &Keys, recorded: &mut Recorded) -> Result<(), Undecodable> {
-        let Self { logged, mut payload, fields, .. } = self;
-        let (position, workspace_id) = (recorded.position, recorded.workspace_id);
-        let undecodable = |reason: String| Undecodable { position, workspace_id, reason };
         let place = Place {
-            workspace: logged.workspace_id,
-            aggregate_type: &logged.aggregate_type,
-            aggregate_id: &logged.aggregate_id,
-            sequence: logged.sequence,
+            workspace: self.row.workspace_id,
+            aggregate_type: self.row.aggregate_type.as_ref(),
+            aggregate_id: self.row.aggregate_id.as_ref(),
+            sequence: self.row.sequence,
             field: "",
         };
-        open_fields(keys, place, &mut payload, &fields).map_err(undecodable)?;
-        let payload = upcast::upcast(&logged.event_type, &logged.event_version, payload)
-            .map_err(|unknown| undecodable(unknown.to_string()))?;
-        recorded.open(&logged.aggregate_type, payload)
+        let payload = self.payload.open(keys, place).map_err(|reason| Undecodable {
+            position: recorded.position,
+            workspace_id: recorded.workspace_id,
+            reason,
+        })?;
+        recorded.open_with(self.row, &payload)
     }
 }

@@ -5,7 +5,7 @@
 //! - [`Vault`] (here): the keys of living owners, and what was sealed with them, opened
 //! - `sealed.rs`: one sealed text, and what binds it to its place; `payload.rs`: the sealed fields of an event;
 //!   `open.rs`: many at once, with one look at the table; `decode.rs`: events decoded on the way, for read models;
-//!   `rows.rs`: read models that keep what is sealed
+//!   `spliced.rs`: a payload opened without reading the rest of it; `rows.rs`: read models that keep what is sealed
 //! - `wrapped.rs`: keys as they are stored, under the master key; `table.rs`: where; [`root`]: the key every other
 //!   secret of the installation is derived from
 //! - `answer.rs`: answers kept for idempotency keys
@@ -22,6 +22,7 @@ mod payload;
 pub mod root;
 mod rows;
 mod sealed;
+mod spliced;
 mod table;
 mod wrapped;
 

@@ -8,7 +8,7 @@ use tenure_aggregates::personal::ERASED;
 use tenure_projections::recorded::{Logged, Opened};
 use uuid::Uuid;
 
-use super::payload::{ORIGIN, keys_of, read_origin, texts};
+use super::payload::{ORIGIN, keys_of, keys_of_value, read_origin, texts};
 use super::sealed::{self, Place};
 use super::{Found, Vault};
 use crate::store::StoreError;
@@ -80,9 +80,7 @@ impl Vault {
     pub async fn open_values(&self, values: &mut [SealedValue<'_>]) -> Result<(), StoreError> {
         let mut ids = Vec::new();
         for sealed in &mut *values {
-            texts(sealed.value, &mut String::new(), &mut |_, text| {
-                ids.extend(sealed::parts(text).map(|parts| parts.key_id));
-            });
+            keys_of_value(sealed.value, &mut ids);
         }
         let keys = self.keys_of(ids).await?;
         for sealed in values {
@@ -171,24 +169,30 @@ impl Closed {
 }
 
 /// Opens every text in these fields; says which is not what was sealed for its place.
-pub(super) fn open_fields(
-    keys: &Keys,
-    place: Place<'_>,
-    payload: &mut Value,
-    fields: &[String],
-) -> Result<(), String> {
-    let mut strange = None;
+fn open_fields(keys: &Keys, place: Place<'_>, payload: &mut Value, fields: &[String]) -> Result<(), String> {
     for field in fields {
         let Some(value) = payload.get_mut(field) else { continue };
-        texts(value, &mut field.clone(), &mut |path, text| match in_place(
-            keys,
-            Place { field: path, ..place },
-            text,
-        ) {
-            Some(opened) => *text = opened,
-            None => strange = Some(format!("{path} is not what was sealed for this place")),
-        });
+        open_value(keys, place, field, value)?;
     }
+    Ok(())
+}
+
+/// Opens every text in the value of a field; says which is not what was sealed for its place.
+pub(super) fn open_value(
+    keys: &Keys,
+    place: Place<'_>,
+    field: &str,
+    value: &mut Value,
+) -> Result<(), String> {
+    let mut strange = None;
+    texts(value, &mut field.to_owned(), &mut |path, text| match in_place(
+        keys,
+        Place { field: path, ..place },
+        text,
+    ) {
+        Some(opened) => *text = opened,
+        None => strange = Some(format!("{path} is not what was sealed for this place")),
+    });
     strange.map_or(Ok(()), Err)
 }
 

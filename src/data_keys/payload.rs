@@ -59,10 +59,15 @@ pub(super) fn read_origin(text: &str) -> RequestOrigin {
 pub(super) fn keys_of(payload: &mut Value, fields: &[String], ids: &mut Vec<Uuid>) {
     for field in fields {
         let Some(value) = payload.get_mut(field) else { continue };
-        texts(value, &mut String::new(), &mut |_, text| {
-            ids.extend(sealed::parts(text).map(|parts| parts.key_id));
-        });
+        keys_of_value(value, ids);
     }
+}
+
+/// The ids of the keys that the texts below a value need.
+pub(super) fn keys_of_value(value: &mut Value, ids: &mut Vec<Uuid>) {
+    texts(value, &mut String::new(), &mut |_, text| {
+        ids.extend(sealed::parts(text).map(|parts| parts.key_id));
+    });
 }
 
 /// Every text below a value, with its path.

@@ -9,7 +9,7 @@ use super::reader::{self, BATCH, Stretch};
 use crate::data_keys::{Leaves, Vault};
 
 /// How many stretches are decoded at once.
-const DECODING: usize = 2;
+const DECODING: usize = 3;
 
 /// The stretches in order; the last is the first that is not full. The log never changes, so they may be read outside
 /// of the transactions that apply them.

@@ -14,8 +14,15 @@ const COLUMNS: i16 = 11;
 /// 2000-01-01, from where PostgreSQL counts microseconds, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// Rows of the log as they were copied: decoded, they borrow from here.
+#[derive(Debug)]
+pub(super) struct Copied {
+    bytes: BytesMut,
+    positions: Vec<i64>,
+}
+
 /// The rows after a position, up to another at most, in order; there may be holes between them.
-pub(super) async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result<Vec<Logged>, sqlx::Error> {
+pub(super) async fn copy(conn: &mut PgConnection, after: i64, to: i64) -> Result<Copied, sqlx::Error> {
     let statement = format!(
         "copy (select position, workspace_id, workspace_seq, aggregate_type, aggregate_id, sequence, event_type,
                       event_version, payload, metadata, recorded_at
@@ -28,24 +35,47 @@ pub(super) async fn rows(conn: &mut PgConnection, after: i64, to: i64) -> Result
         bytes.extend_from_slice(&chunk);
     }
     drop(chunks);
-    parse(&bytes).ok_or_else(|| sqlx::Error::Decode("the log was not copied as expected".into()))
+    Copied::new(bytes).ok_or_else(strange)
 }
 
-fn parse(copied: &[u8]) -> Option<Vec<Logged>> {
+fn strange() -> sqlx::Error {
+    sqlx::Error::Decode("the log was not copied as expected".into())
+}
+
+impl Copied {
+    fn new(bytes: BytesMut) -> Option<Self> {
+        let positions = each(&bytes, |rest| {
+            let position = number(rest)?;
+            (1..COLUMNS).try_for_each(|_| field(rest).map(drop))?;
+            Some(position)
+        });
+        Some(Self { positions: positions?, bytes })
+    }
+
+    pub(super) fn positions(&self) -> &[i64] {
+        &self.positions
+    }
+
+    pub(super) fn rows(&self) -> Result<Vec<Logged<&str>>, sqlx::Error> {
+        each(&self.bytes, row).ok_or_else(strange)
+    }
+}
+
+fn each<'a, T>(copied: &'a [u8], read: impl Fn(&mut &'a [u8]) -> Option<T>) -> Option<Vec<T>> {
     let mut rest = copied.strip_prefix(SIGNATURE)?;
     let (_flags, extension) = (rest.try_get_i32().ok()?, rest.try_get_i32().ok()?);
     rest = rest.get(usize::try_from(extension).ok()?..)?;
     let mut rows = Vec::new();
     loop {
         match rest.try_get_i16().ok()? {
-            COLUMNS => rows.push(row(&mut rest)?),
+            COLUMNS => rows.push(read(&mut rest)?),
             -1 => return Some(rows),
             _ => return None,
         }
     }
 }
 
-fn row(rest: &mut &[u8]) -> Option<Logged> {
+fn row<'a>(rest: &mut &'a [u8]) -> Option<Logged<&'a str>> {
     Some(Logged {
         position: number(rest)?,
         workspace_id: Uuid::from_slice(field(rest)?).ok()?,
@@ -73,8 +103,8 @@ fn number(rest: &mut &[u8]) -> Option<i64> {
     field(rest)?.try_into().ok().map(i64::from_be_bytes)
 }
 
-fn text(rest: &mut &[u8]) -> Option<String> {
-    std::str::from_utf8(field(rest)?).ok().map(str::to_owned)
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(field(rest)?).ok()
 }
 
 #[cfg(test)]
@@ -109,10 +139,12 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_it_was_copied() {
-        let rows = parse(&copied()).unwrap();
+        let copied = Copied::new(copied().as_slice().into()).unwrap();
+        assert_eq!(copied.positions(), [7]);
+        let rows = copied.rows().unwrap();
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         assert_eq!((row.position, row.workspace_seq, row.sequence), (7, 3, 2));
-        assert_eq!((row.workspace_id, row.aggregate_id.as_str()), (Uuid::from_u128(1), "ada"));
+        assert_eq!((row.workspace_id, row.aggregate_id), (Uuid::from_u128(1), "ada"));
         assert_eq!(row.recorded_at.to_rfc3339(), "2000-01-01T00:00:00.000001+00:00");
         assert_eq!(row.payload, r#"{"type":"UserErased","user_id":"ada"}"#);
     }
@@ -121,10 +153,13 @@ mod tests {
     fn what_is_cut_off_or_of_another_shape_is_refused() {
         let whole = copied();
         for end in 0..whole.len() {
-            assert_eq!(parse(&whole[..end]), None, "{end}");
+            assert!(Copied::new(whole[..end].into()).is_none(), "{end}");
         }
-        let mut other = whole;
+        let mut other = whole.clone();
         other[SIGNATURE.len() + 9] += 1;
-        assert_eq!(parse(&other), None);
+        assert!(Copied::new(other.as_slice().into()).is_none());
+        let mut other = whole;
+        *other.iter_mut().rfind(|byte| **byte == b'{').unwrap() = 0xff;
+        assert!(Copied::new(other.as_slice().into()).unwrap().rows().is_err());
     }
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use tenure_projections::{Logged, Recorded, Undecodable};
 use uuid::Uuid;
 
-use super::copied;
+use super::copied::{self, Copied};
 use super::error::Error;
 use crate::data_keys::{Leaves, Vault};
 
@@ -38,8 +38,17 @@ pub(crate) async fn head(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
 /// The next rows of the log, before they are decoded.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    rows: Vec<Logged>,
-    after: i64,
+    rows: Copied,
+    reached: Reached,
+}
+
+/// How far rows go without a hole.
+#[derive(Debug)]
+struct Reached {
+    /// How many of them.
+    whole: usize,
+    /// The last position; where they began, if there is none.
+    end: i64,
     head: i64,
     hole: Option<Hole>,
 }
@@ -52,24 +61,27 @@ pub(super) async fn read(
     head: i64,
 ) -> Result<Stretch, Error> {
     let rows = rows(&mut *conn, after, after + BATCH).await?;
-    fetched(conn, rows, after, head).await?.decode(vault, Leaves::Hashed).await
+    let reached = reached(conn, rows.iter().map(|row| row.position), after, head).await?;
+    reached.decode(&rows, vault, Leaves::Hashed).await
 }
 
 /// The same, copied out and not decoded yet: for whoever has much to read.
 pub(super) async fn fetch(conn: &mut PgConnection, after: i64) -> Result<Fetched, Error> {
     let head = head(&mut *conn).await?;
-    let rows = copied::rows(&mut *conn, after, after + BATCH).await?;
-    fetched(conn, rows, after, head).await
+    let rows = copied::copy(&mut *conn, after, after + BATCH).await?;
+    let reached = reached(conn, rows.positions().iter().copied(), after, head).await?;
+    Ok(Fetched { rows, reached })
 }
 
-async fn fetched(
+async fn reached(
     conn: &mut PgConnection,
-    rows: Vec<Logged>,
+    positions: impl Iterator<Item = i64> + Send,
     after: i64,
     head: i64,
-) -> Result<Fetched, Error> {
-    let (rows, mut hole) = contiguous(rows, after);
-    if rows.is_empty() && hole.is_none() && head > after {
+) -> Result<Reached, Error> {
+    let (whole, mut hole) = contiguous(positions, after);
+    let end = after + i64::try_from(whole).unwrap_or(i64::MAX);
+    if whole == 0 && hole.is_none() && head > after {
         let next = sqlx::query_scalar!("select min(position) from events where position > $1", after)
             .fetch_one(conn)
             .await?;
@@ -78,18 +90,29 @@ async fn fetched(
             hole = Some(Hole { after, next });
         }
     }
-    Ok(Fetched { rows, after, head, hole })
+    Ok(Reached { whole, end, head, hole })
 }
 
 impl Fetched {
     /// The last position; where it began, if it is empty.
     pub(super) fn end(&self) -> i64 {
-        self.rows.last().map_or(self.after, |row| row.position)
+        self.reached.end
     }
 
     pub(super) async fn decode(self, vault: &Vault, leaves: Leaves) -> Result<Stretch, Error> {
-        let (end, head, hole) = (self.end(), self.head, self.hole);
-        let (events, undecodable) = vault.decode_events(self.rows, leaves).await?;
+        self.reached.decode(&self.rows.rows()?, vault, leaves).await
+    }
+}
+
+impl Reached {
+    async fn decode<T: AsRef<str> + Sync>(
+        self,
+        rows: &[Logged<T>],
+        vault: &Vault,
+        leaves: Leaves,
+    ) -> Result<Stretch, Error> {
+        let Self { whole, end, head, hole } = self;
+        let (events, undecodable) = vault.decode_events(&rows[..whole], leaves).await?;
         Ok(Stretch { events, undecodable, end, head, hole })
     }
 }
@@ -97,10 +120,11 @@ impl Fetched {
 /// The events after a position, up to another at most, as far as there is no hole; the head is not looked at. What is
 /// sealed in them stays so.
 pub(crate) async fn range(conn: &mut PgConnection, after: i64, to: i64) -> Result<Stretch, sqlx::Error> {
-    let (rows, hole) = contiguous(rows(conn, after, to).await?, after);
+    let rows = rows(conn, after, to).await?;
+    let (whole, hole) = contiguous(rows.iter().map(|row| row.position), after);
     let mut stretch = Stretch::after(after);
     stretch.hole = hole;
-    for row in rows {
+    for row in &rows[..whole] {
         stretch.end = row.position;
         stretch.take(row.decode_with(None));
     }
@@ -120,14 +144,16 @@ impl Stretch {
     }
 }
 
-/// The rows before the first hole, and that hole.
-fn contiguous(mut rows: Vec<Logged>, after: i64) -> (Vec<Logged>, Option<Hole>) {
-    let in_order = rows.iter().zip(after + 1..).take_while(|(row, position)| row.position == *position);
-    let (end, whole) = (after, in_order.count());
-    let end = rows[..whole].last().map_or(end, |row| row.position);
-    let hole = rows.get(whole).map(|row| Hole { after: end, next: Some(row.position) });
-    rows.truncate(whole);
-    (rows, hole)
+/// How many positions come before the first hole, and that hole.
+fn contiguous(positions: impl Iterator<Item = i64>, after: i64) -> (usize, Option<Hole>) {
+    let mut whole = 0;
+    for (position, expected) in positions.zip(after + 1..) {
+        if position != expected {
+            return (whole, Some(Hole { after: expected - 1, next: Some(position) }));
+        }
+        whole += 1;
+    }
+    (whole, None)
 }
 
 /// The rows after a position, up to another at most, in order; there may be holes between them.
