@@ -30,6 +30,7 @@ pub mod invitations;
 mod keyset;
 pub mod leaf;
 pub mod members;
+mod newborn;
 pub mod permissions;
 pub mod projection;
 pub mod proofs;

@@ -235,6 +235,11 @@ impl Opened {
 }
 
 impl Recorded {
+    /// Whether its stream begins with it, so that there is nothing of what it speaks of from before.
+    pub fn begins(&self) -> bool {
+        self.sequence == 1
+    }
+
     /// The event as it is stored: what must outlive an erasure is built from this.
     pub fn stored(&self) -> &Event {
         self.stored.as_deref().unwrap_or(&self.event)

@@ -1,7 +1,8 @@
 //! How events become states: each event adds the state it leads to, and nothing is ever changed.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::iter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::write::{Changed, Joined, Row};
 use super::{Counters, Kind, Visit, write};
+use crate::newborn::newborn;
 use crate::projection::Projection;
 use crate::recorded::{Event, Recorded, member, user};
 
@@ -86,10 +88,13 @@ struct Next<'a, S> {
     gone: fn(&S) -> bool,
 }
 
-/// The streams whose last state the fold of an event needs.
-fn needed(recorded: &Recorded) -> Vec<Key> {
+/// The streams whose last state the fold of an event needs, as far as any can be stored.
+fn needed(recorded: &Recorded, newborn: &HashSet<WorkspaceId>) -> Vec<Key> {
     let workspace: Uuid = recorded.workspace_id.into();
-    let counters = || (workspace, Kind::Counters, workspace.to_string());
+    let counters = || {
+        let stored = !newborn.contains(&recorded.workspace_id);
+        stored.then(|| (workspace, Kind::Counters, workspace.to_string()))
+    };
     match recorded.stored() {
         // What begins with its first event has no state before it.
         Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
@@ -101,11 +106,14 @@ fn needed(recorded: &Recorded) -> Vec<Key> {
         | Event::Claim(_) => vec![],
         Event::Workspace(
             WorkspaceEvent::InviteCodeIssued { .. } | WorkspaceEvent::InviteCodeDisabled { .. },
-        ) => vec![(workspace, Kind::Workspace, workspace.to_string()), counters()],
+        ) => iter::once((workspace, Kind::Workspace, workspace.to_string())).chain(counters()).collect(),
         Event::Workspace(_) => vec![(workspace, Kind::Workspace, workspace.to_string())],
+        Event::Membership(_) if recorded.begins() => counters().into_iter().collect(),
         Event::Membership(event) => {
-            vec![(workspace, Kind::Membership, member(event).as_str().to_owned()), counters()]
+            let membership = (workspace, Kind::Membership, member(event).as_str().to_owned());
+            iter::once(membership).chain(counters()).collect()
         }
+        Event::Invitation(_) if recorded.begins() => vec![],
         Event::Invitation(_) => vec![(workspace, Kind::Invitation, recorded.aggregate_id.clone())],
         Event::User(event) => vec![(workspace, Kind::User, user(event).as_str().to_owned())],
     }
@@ -126,7 +134,8 @@ impl Fold {
     }
 
     async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
-        let keys: BTreeSet<Key> = batch.iter().flat_map(needed).collect();
+        let newborn = newborn(batch);
+        let keys: BTreeSet<Key> = batch.iter().flat_map(|recorded| needed(recorded, &newborn)).collect();
         let latest = write::load(conn, keys).await?;
         Ok(Self { latest, rows: vec![], joined: vec![], changed: vec![] })
     }

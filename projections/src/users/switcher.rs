@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::fold::entered;
 use crate::members::effective_role;
+use crate::newborn::newborn;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::{Rows, column};
 use write::{delete_lines, load_labels, load_lines, spread_labels, write_labels};
@@ -63,6 +64,7 @@ fn key(workspace: WorkspaceId, user: &UserId) -> Key {
 impl Switcher {
     pub(super) async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
         let (mut lines, mut labels) = (BTreeSet::new(), BTreeSet::new());
+        let newborn = newborn(batch);
         for recorded in batch {
             let workspace = recorded.workspace_id;
             match &recorded.event {
@@ -75,7 +77,9 @@ impl Switcher {
                     | WorkspaceEvent::WorkspaceArchived
                     | WorkspaceEvent::WorkspaceRestored,
                 ) => {
-                    labels.insert(workspace.into());
+                    if !newborn.contains(&workspace) {
+                        labels.insert(workspace.into());
+                    }
                 }
                 Event::Membership(event) => {
                     lines.insert(key(workspace, member(event)));

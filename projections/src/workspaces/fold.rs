@@ -13,6 +13,7 @@ use tenure_aggregates::workspace::{
 use uuid::Uuid;
 
 use super::{Roles, Workspace};
+use crate::newborn::newborn;
 use crate::projection::Projection;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::{Rows, column};
@@ -58,6 +59,7 @@ impl Fold {
     async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Self, sqlx::Error> {
         use MembershipEvent as E;
         let (mut workspaces, mut idle) = (BTreeSet::new(), BTreeSet::new());
+        let newborn = newborn(batch);
         for recorded in batch {
             let id: Uuid = recorded.workspace_id.into();
             match &recorded.event {
@@ -70,6 +72,7 @@ impl Fold {
                 | Event::Catalogue(_)
                 | Event::Claim(_)
                 | Event::Membership(E::MembershipRoleChanged { .. } | E::MembershipExpiryChanged { .. }) => {}
+                _ if newborn.contains(&recorded.workspace_id) => {}
                 Event::Workspace(_) | Event::Membership(E::MembershipStarted { .. }) => {
                     workspaces.insert(id);
                 }
