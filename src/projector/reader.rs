@@ -136,6 +136,13 @@ impl Stretch {
         Self { events: vec![], undecodable: vec![], end: position, head: position, hole: None }
     }
 
+    /// Takes the stretch after this one along.
+    pub(super) fn extend(&mut self, next: Self) {
+        self.events.extend(next.events);
+        self.undecodable.extend(next.undecodable);
+        (self.end, self.head, self.hole) = (next.end, next.head, next.hole);
+    }
+
     fn take(&mut self, decoded: Result<Recorded, Undecodable>) {
         match decoded {
             Ok(event) => self.events.push(event),
