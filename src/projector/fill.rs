@@ -20,8 +20,8 @@ use super::rebuild::{Progress, lock_building};
 use super::step::{Care, apply};
 use crate::data_keys::{Leaves, Vault};
 
-/// How many stretches are applied together: what several events change is written once, and each statement, however few
-/// rows it moves, costs what a statement costs.
+/// How many stretches are applied together at most, after one and two at first: what several events change is written
+/// once, and each statement, however few rows it moves, costs what a statement costs.
 const TOGETHER: usize = 4;
 /// How many of those may lie read and not applied yet; all that is in memory is some 120 MB.
 const AHEAD: usize = 1;
@@ -88,11 +88,13 @@ async fn read(
     lanes: Vec<mpsc::Sender<Arc<Stretch>>>,
 ) -> Result<(), Error> {
     let mut stretches = stretches(conn, vault, from, leaves);
+    let mut together = 1;
     while let Some(mut stretch) = stretches.try_next().await? {
-        for _ in 1..TOGETHER {
+        for _ in 1..together {
             let Some(next) = stretches.try_next().await? else { break };
             stretch.extend(next);
         }
+        together = (2 * together).min(TOGETHER);
         let stretch = Arc::new(stretch);
         for lane in &lanes {
             // A lane that is gone tells why itself.
