@@ -3,15 +3,12 @@
 use std::collections::HashSet;
 
 use tenure_aggregates::WorkspaceId;
-use tenure_aggregates::workspace::WorkspaceEvent;
 
 use crate::recorded::{Event, Recorded};
 
-/// The first event of its stream: a workspace that is created once more has rows of the life before.
 pub(crate) fn newborn(batch: &[Recorded]) -> HashSet<WorkspaceId> {
-    let created = |recorded: &&Recorded| {
-        matches!(recorded.event, Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. }))
-    };
-    let born = batch.iter().filter(created).filter(|recorded| recorded.begins());
-    born.map(|recorded| recorded.workspace_id).collect()
+    let born = batch.iter().filter(|recorded| recorded.begins());
+    born.filter(|recorded| matches!(recorded.event, Event::Workspace(_)))
+        .map(|recorded| recorded.workspace_id)
+        .collect()
 }
