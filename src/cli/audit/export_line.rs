@@ -48,7 +48,7 @@ impl ExportLine {
             json!({"type": metadata["actor_type"], "id": metadata["actor_id"], "via": metadata["via"]});
         let target = || {
             // An event that this program does not know cannot tell its target.
-            let recorded = event.clone().decode().ok()?;
+            let recorded = event.decode().ok()?;
             let (kind, id) = audit_log::target(&recorded);
             Some(json!({"type": kind, "id": id}))
         };

@@ -84,7 +84,7 @@ impl History {
     }
 
     pub fn decoded(&self) -> Vec<Recorded> {
-        self.events.iter().cloned().map(|event| event.decode().unwrap()).collect()
+        self.events.iter().map(|event| event.decode().unwrap()).collect()
     }
 
     pub fn below(&mut self, bound: usize) -> usize {

@@ -65,7 +65,7 @@ pub fn line(event: &Logged, kept: Option<&str>) -> Value {
     if let Some(via) = metadata.get("via") {
         actor["via"] = via.clone();
     }
-    let (kind, id) = event.clone().decode().map_or(("?", String::new()), |event| audit_log::target(&event));
+    let (kind, id) = event.decode().map_or(("?", String::new()), |event| audit_log::target(&event));
     json!({
         "position": event.position,
         "workspace_seq": event.workspace_seq,
