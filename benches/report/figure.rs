@@ -90,6 +90,11 @@ impl Figure {
         self.part == other.part && self.case == other.case
     }
 
+    /// Whether it is what the other was, measured anew.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.is_beside(other) && (&self.subject, self.size) == (&other.subject, other.size)
+    }
+
     /// What one of it costs, whichever way it was measured: time or an amount. Less is better.
     pub fn cost(&self) -> Option<f64> {
         let rate = self.per_second.filter(|rate| *rate > 0.0).map(|rate| 1.0 / rate);

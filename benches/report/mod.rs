@@ -78,7 +78,10 @@ impl Report {
                 continue;
             }
             self.machines.insert(part.clone(), machine.clone());
-            self.figures.extend(earlier.of(part).cloned());
+            // Some figures of a part are found while another is measured.
+            let kept = earlier.of(part).filter(|old| !self.figures.iter().any(|new| new.replaces(old)));
+            let kept: Vec<Figure> = kept.cloned().collect();
+            self.figures.extend(kept);
         }
         self.figures.sort_by_key(|figure| crate::plan::place(&figure.part));
     }
