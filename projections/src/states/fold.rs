@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::iter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,35 +87,32 @@ struct Next<'a, S> {
     gone: fn(&S) -> bool,
 }
 
-/// The streams whose last state the fold of an event needs, as far as any can be stored.
-fn needed(recorded: &Recorded, newborn: &HashSet<WorkspaceId>) -> Vec<Key> {
+/// What the fold of an event needs the last state of, as far as any can be stored: of what begins with it there is none.
+fn needed(recorded: &Recorded, newborn: &HashSet<WorkspaceId>) -> impl Iterator<Item = Key> + use<> {
     let workspace: Uuid = recorded.workspace_id.into();
-    let counters = || {
-        let stored = !newborn.contains(&recorded.workspace_id);
-        stored.then(|| (workspace, Kind::Counters, workspace.to_string()))
-    };
-    match recorded.stored() {
-        // What begins with its first event has no state before it.
-        Event::Workspace(WorkspaceEvent::WorkspaceCreated { .. })
-        | Event::User(UserEvent::UserProvisioned { .. })
-        | Event::Session(_)
+    let event = recorded.stored();
+    let own = match event {
+        Event::Workspace(_) => Some((Kind::Workspace, workspace.to_string())),
+        Event::Membership(event) => Some((Kind::Membership, member(event).as_str().to_owned())),
+        Event::Invitation(_) => Some((Kind::Invitation, recorded.aggregate_id.clone())),
+        Event::User(event) => Some((Kind::User, user(event).as_str().to_owned())),
+        Event::Session(_)
         | Event::ApiKey(_)
         | Event::WebhookEndpoint(_)
         | Event::Catalogue(_)
-        | Event::Claim(_) => vec![],
-        Event::Workspace(
-            WorkspaceEvent::InviteCodeIssued { .. } | WorkspaceEvent::InviteCodeDisabled { .. },
-        ) => iter::once((workspace, Kind::Workspace, workspace.to_string())).chain(counters()).collect(),
-        Event::Workspace(_) => vec![(workspace, Kind::Workspace, workspace.to_string())],
-        Event::Membership(_) if recorded.begins() => counters().into_iter().collect(),
-        Event::Membership(event) => {
-            let membership = (workspace, Kind::Membership, member(event).as_str().to_owned());
-            iter::once(membership).chain(counters()).collect()
-        }
-        Event::Invitation(_) if recorded.begins() => vec![],
-        Event::Invitation(_) => vec![(workspace, Kind::Invitation, recorded.aggregate_id.clone())],
-        Event::User(event) => vec![(workspace, Kind::User, user(event).as_str().to_owned())],
-    }
+        | Event::Claim(_) => None,
+    };
+    let counts = matches!(
+        event,
+        Event::Membership(_)
+            | Event::Workspace(
+                WorkspaceEvent::InviteCodeIssued { .. } | WorkspaceEvent::InviteCodeDisabled { .. }
+            )
+    );
+    let own = own.filter(|_| !recorded.begins());
+    let counters = (counts && !newborn.contains(&recorded.workspace_id))
+        .then(|| (Kind::Counters, workspace.to_string()));
+    own.into_iter().chain(counters).map(move |(kind, id)| (workspace, kind, id))
 }
 
 impl Fold {
