@@ -26,7 +26,7 @@ const TOGETHER: usize = 4;
 /// How many of those may lie read and not applied yet. An event takes some 2.6 kB: 200 MB in all, with what is being decoded.
 const AHEAD: usize = 1;
 
-/// Moves the building generations along the log until less than a batch is left.
+/// Moves the building generations along the log until its end; `filled` hears of each that is there.
 ///
 /// Dropped, it leaves nothing half-done: its tasks end with it, and their connections close.
 pub(super) async fn fill(
@@ -34,6 +34,7 @@ pub(super) async fn fill(
     vault: &Vault,
     clock: Clock,
     projections: &[&'static Registered],
+    filled: mpsc::UnboundedSender<&'static Registered>,
     progress: &mut (impl FnMut(Progress) + Send),
 ) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
@@ -45,12 +46,17 @@ pub(super) async fn fill(
         reached.push(position(&mut link.conn, projection).await?);
         let (stretches, mine) = mpsc::channel(AHEAD);
         lanes.push(stretches);
-        let told = told.clone();
+        let (told, filled) = (told.clone(), filled.clone());
         let care = if is_protected(&mut link.conn, projection).await? { Care::Whole } else { Care::Filling };
         let lane = Following { link, clock, projection, care };
-        tasks.spawn(lane.run(mine, move |progress| told.send((at, progress)).is_ok()));
+        tasks.spawn(async move {
+            lane.run(mine, move |progress| told.send((at, progress)).is_ok()).await?;
+            // Whoever no longer listens has failed, and says so.
+            let _ = filled.send(projection);
+            Ok(())
+        });
     }
-    drop(told);
+    drop((told, filled));
     let from = reached.iter().copied().min().unwrap_or_default();
     let proven = projections.iter().any(|projection| projection.name == Proofs::NAME);
     let leaves = if proven { Leaves::Hashed } else { Leaves::Left };

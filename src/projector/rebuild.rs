@@ -5,12 +5,12 @@
 //! two rebuilds of one read model at once, one ends with [`Error::Busy`] or [`Error::Moved`], and nothing is applied
 //! twice. Side effects are no read models and are never rebuilt.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, PgPool};
 use tenure_projections::Registered;
 use tenure_projections::projection::named;
+use tokio::sync::{Mutex, mpsc};
 
 use super::Clock;
 use super::building::{begin, finish, run, take_over};
@@ -61,8 +61,11 @@ pub async fn rebuild(
     }
     tx.commit().await?;
     for _ in 0..SWAP_ATTEMPTS {
-        fill(projector, vault, clock, &projections, &mut progress).await?;
-        finish_all([&mut owner, &mut second], &projections).await?;
+        let (filled, to_finish) = mpsc::unbounded_channel();
+        tokio::try_join!(
+            fill(projector, vault, clock, &projections, filled, &mut progress),
+            finish_all([&mut owner, &mut second], to_finish)
+        )?;
         match swap(&mut owner, vault, clock, &projections).await {
             Ok(Some(last)) => {
                 progress(last);
@@ -83,14 +86,18 @@ async fn connect(owner: &PgPool) -> Result<PgConnection, Error> {
     Ok(conn)
 }
 
-/// Two at a time: most of it is making indexes.
-async fn finish_all(conns: [&mut PgConnection; 2], projections: &[&'static Registered]) -> Result<(), Error> {
-    let next = AtomicUsize::new(0);
+/// Each as soon as it is filled, while others still are; two at a time, since most of it is making indexes.
+async fn finish_all(
+    conns: [&mut PgConnection; 2],
+    filled: mpsc::UnboundedReceiver<&'static Registered>,
+) -> Result<(), Error> {
+    let filled = Mutex::new(filled);
     let some = async |conn: &mut PgConnection| {
-        while let Some(projection) = projections.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let next = filled.lock().await.recv().await;
+            let Some(projection) = next else { return Ok(()) };
             finish(conn, projection).await?;
         }
-        Ok(())
     };
     let [first, second] = conns;
     tokio::try_join!(some(first), some(second)).map(drop)
