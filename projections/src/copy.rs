@@ -9,19 +9,28 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// 2000-01-01, from where PostgreSQL counts microseconds, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// Rows go in pieces of this many bytes, or a row more: one piece for all would be moved again and again as it grows.
+const PIECE: usize = 256 * 1024;
+/// Most rows are shorter.
+const ROW: usize = 4 * 1024;
+
 /// Rows on their way into one table.
 pub(crate) struct Rows {
+    full: Vec<Vec<u8>>,
     bytes: Vec<u8>,
     columns: i16,
 }
 
 impl Rows {
     pub(crate) fn of(columns: i16) -> Self {
-        Self { bytes: HEADER.to_vec(), columns }
+        Self { full: vec![], bytes: HEADER.to_vec(), columns }
     }
 
     /// The next row; its fields follow, in the order of the columns.
     pub(crate) fn row(&mut self) -> &mut Self {
+        if self.bytes.len() >= PIECE {
+            self.full.push(std::mem::replace(&mut self.bytes, Vec::with_capacity(PIECE + ROW)));
+        }
         self.bytes.extend_from_slice(&self.columns.to_be_bytes());
         self
     }
@@ -69,12 +78,15 @@ impl Rows {
 
     /// Into that table, `(and columns)`.
     pub(crate) async fn send(self, conn: &mut PgConnection, table: &str) -> Result<(), sqlx::Error> {
-        let Self { mut bytes, .. } = self;
+        let Self { full: mut pieces, mut bytes, .. } = self;
         bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+        pieces.push(bytes);
         let mut copy = conn.copy_in_raw(&format!("copy {table} from stdin (format binary)")).await?;
-        if let Err(error) = copy.send(bytes).await {
-            copy.abort("the rows could not be sent").await?;
-            return Err(error);
+        for piece in pieces {
+            if let Err(error) = copy.send(piece).await {
+                copy.abort("the rows could not be sent").await?;
+                return Err(error);
+            }
         }
         copy.finish().await?;
         Ok(())

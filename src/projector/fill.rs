@@ -96,10 +96,13 @@ async fn read(
     let mut stretches = stretches(conn, vault, from, leaves);
     let mut together = 1;
     while let Some(mut stretch) = stretches.try_next().await? {
-        for _ in 1..together {
-            let Some(next) = stretches.try_next().await? else { break };
-            stretch.extend(next);
+        let mut more = Vec::with_capacity(TOGETHER);
+        while more.len() + 1 < together
+            && let Some(next) = stretches.try_next().await?
+        {
+            more.push(next);
         }
+        stretch.extend(more);
         together = (2 * together).min(TOGETHER);
         let stretch = Arc::new(stretch);
         for lane in &lanes {

@@ -136,11 +136,14 @@ impl Stretch {
         Self { events: vec![], undecodable: vec![], end: position, head: position, hole: None }
     }
 
-    /// Takes the stretch after this one along.
-    pub(super) fn extend(&mut self, next: Self) {
-        self.events.extend(next.events);
-        self.undecodable.extend(next.undecodable);
-        (self.end, self.head, self.hole) = (next.end, next.head, next.hole);
+    /// Takes the stretches after this one along.
+    pub(super) fn extend(&mut self, more: Vec<Self>) {
+        self.events.reserve_exact(more.iter().map(|next| next.events.len()).sum());
+        for next in more {
+            self.events.extend(next.events);
+            self.undecodable.extend(next.undecodable);
+            (self.end, self.head, self.hole) = (next.end, next.head, next.hole);
+        }
     }
 
     fn take(&mut self, decoded: Result<Recorded, Undecodable>) {

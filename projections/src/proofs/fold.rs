@@ -29,7 +29,7 @@ impl Projection for Proofs {
 
     async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
         let rows = grow(&mut *conn, batch).await?;
-        copy(conn, &rows).await
+        copy(conn, rows).await
     }
 }
 
@@ -110,13 +110,15 @@ async fn stored(
     Ok(rows.into_iter().map(|row| ((row.workspace_id, row.workspace_seq), row.hashes)).collect())
 }
 
-async fn copy(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+/// In the order of the key, so that rows find its index's pages at hand.
+async fn copy(conn: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
+    rows.sort_unstable_by_key(|row| (row.recorded.workspace_id, row.recorded.workspace_seq));
     let mut copied = Rows::of(3);
     for Row { recorded, hashes } in rows {
-        copied.row().uuid(recorded.workspace_id.0).number(recorded.workspace_seq).bytes(hashes);
+        copied.row().uuid(recorded.workspace_id.0).number(recorded.workspace_seq).bytes(&hashes);
     }
     copied.send(conn, "proof_nodes (workspace_id, workspace_seq, hashes)").await
 }

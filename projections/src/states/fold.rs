@@ -1,7 +1,7 @@
 //! How events become states: each event adds the state it leads to, and nothing is ever changed.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +45,7 @@ impl Projection for States {
 type Key = (Uuid, Kind, String);
 
 struct Fold {
-    latest: BTreeMap<Key, Latest>,
+    latest: HashMap<Key, Latest>,
     rows: Vec<Row>,
     joined: Vec<Joined>,
     changed: Vec<Changed>,

@@ -1,6 +1,6 @@
 //! Rows of `states` and `joined_workspaces`, many at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use tenure_aggregates::Time;
@@ -43,9 +43,9 @@ pub(super) struct Changed {
 pub(super) async fn load(
     conn: &mut PgConnection,
     keys: BTreeSet<(Uuid, Kind, String)>,
-) -> Result<BTreeMap<(Uuid, Kind, String), Latest>, sqlx::Error> {
+) -> Result<HashMap<(Uuid, Kind, String), Latest>, sqlx::Error> {
     if keys.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(HashMap::new());
     }
     let keys: Vec<_> = keys.into_iter().collect();
     let rows = sqlx::query!(
@@ -99,11 +99,13 @@ pub(super) async fn insert(conn: &mut PgConnection, rows: &[Row]) -> Result<(), 
     Ok(())
 }
 
-/// The same rows, into a table that is being built.
+/// The same rows, into a table that is being built, and in the order of its key: they find its index's pages at hand.
 pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
+    let mut rows: Vec<&Row> = rows.iter().collect();
+    rows.sort_unstable_by_key(|row| (row.workspace_id, row.kind.as_str(), row.id.as_str(), row.from_position));
     let mut copied = Rows::of(10);
     for row in rows {
         copied
