@@ -60,14 +60,13 @@ impl Entry for Member {
     }
 }
 
-/// Thirty-six bytes.
+/// Thirty-two bytes.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     id: [u32; 4],
     owner: MemberKey,
-    sequence: u32,
-    standing: Living,
-    has_roles: bool,
+    /// The sequence in the low 28 bits, above it the standing and a flag.
+    sequence_and_standing: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +76,11 @@ enum Living {
     /// What it is cannot be read here: the log has to be asked.
     Unknown,
 }
+
+const STANDING_BITS: u32 = 28;
+/// A workspace's own stream of so many events stands still here; nobody has one.
+const SEQUENCE: u32 = (1 << STANDING_BITS) - 1;
+const HAS_ROLES: u32 = 1 << 31;
 
 type PlaceKey = [u32; 4];
 
@@ -90,11 +94,11 @@ impl Entry for Place {
     }
 
     fn sequence(&self) -> u32 {
-        self.sequence
+        self.sequence_and_standing & SEQUENCE
     }
 
     fn has_aside(&self) -> bool {
-        self.has_roles
+        self.sequence_and_standing & HAS_ROLES != 0
     }
 }
 
@@ -154,7 +158,7 @@ impl Index {
             Workspace::Deleted => {
                 let place = Place::new(id, sequence, Living::Deleted, MemberKey([0; 3]));
                 if self.workspaces.put(place, None) {
-                    self.bury(Grave::Workspace(place.id, place.sequence));
+                    self.bury(Grave::Workspace(place.id, place.sequence()));
                 }
             }
             Workspace::Missing => {}
@@ -178,9 +182,12 @@ impl Index {
             return self.put_unknown(id);
         };
         let owner = MemberKey::of(MembershipId::of(id, owner));
-        let mut place = Place::new(id, sequence, Living::Is(status), owner);
-        place.has_roles = !roles.is_empty();
-        self.workspaces.put(place, place.has_roles.then(|| roles.into()));
+        let place = Place::new(id, sequence, Living::Is(status), owner);
+        if roles.is_empty() {
+            self.workspaces.put(place, None);
+        } else {
+            self.workspaces.put(place.with_roles(), Some(roles.into()));
+        }
     }
 
     /// From here on only the log knows what this workspace is.
@@ -285,7 +292,7 @@ impl Index {
                     self.memberships.remove_if(&key, |entry| entry.sequence == sequence);
                 }
                 Grave::Workspace(key, sequence) => {
-                    self.workspaces.remove_if(&key, |place| place.sequence == sequence);
+                    self.workspaces.remove_if(&key, |place| place.sequence() == sequence);
                 }
             }
         }
@@ -298,7 +305,7 @@ impl Index {
         let Some((place, own_roles)) = self.workspaces.get(&place_key(question.workspace)) else {
             return Some(Reason::WorkspaceNotFound);
         };
-        let status = match place.standing {
+        let status = match place.standing() {
             Living::Is(status) => Some(status),
             Living::Deleted => None,
             Living::Unknown => return None,
@@ -328,7 +335,7 @@ impl Index {
     /// Whether the workspace lives, and nothing about it has to be asked of the log.
     pub fn knows(&self, id: WorkspaceId) -> bool {
         let place = self.workspaces.get(&place_key(id));
-        place.is_some_and(|(place, _)| matches!(place.standing, Living::Is(_)))
+        place.is_some_and(|(place, _)| matches!(place.standing(), Living::Is(_)))
     }
 
     pub fn catalogue(&self) -> Arc<Known> {
@@ -352,7 +359,29 @@ impl Member {
 
 impl Place {
     fn new(id: WorkspaceId, sequence: i64, standing: Living, owner: MemberKey) -> Self {
-        Self { id: place_key(id), owner, sequence: saturating(sequence), standing, has_roles: false }
+        let code = match standing {
+            Living::Is(Status::Active) => 0,
+            Living::Is(Status::Suspended) => 1,
+            Living::Is(Status::Archived) => 2,
+            Living::Deleted => 3,
+            Living::Unknown => 4,
+        };
+        let sequence_and_standing = saturating(sequence).min(SEQUENCE) | code << STANDING_BITS;
+        Self { id: place_key(id), owner, sequence_and_standing }
+    }
+
+    fn with_roles(self) -> Self {
+        Self { sequence_and_standing: self.sequence_and_standing | HAS_ROLES, ..self }
+    }
+
+    fn standing(self) -> Living {
+        match self.sequence_and_standing >> STANDING_BITS & 0b111 {
+            0 => Living::Is(Status::Active),
+            1 => Living::Is(Status::Suspended),
+            2 => Living::Is(Status::Archived),
+            3 => Living::Deleted,
+            _ => Living::Unknown,
+        }
     }
 }
 

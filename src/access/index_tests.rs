@@ -264,7 +264,21 @@ fn what_ended_is_forgotten_only_when_nothing_older_can_come() {
 #[test]
 fn entries_are_as_small_as_they_are_said_to_be() {
     assert_eq!(std::mem::size_of::<Member>(), 20);
-    assert_eq!(std::mem::size_of::<Place>(), 36);
+    assert_eq!(std::mem::size_of::<Place>(), 32);
+}
+
+#[test]
+fn a_place_tells_what_was_put_into_it() {
+    let owner = MemberKey::of(membership("ada"));
+    let statuses = [Status::Active, Status::Suspended, Status::Archived].map(Living::Is);
+    for standing in statuses.into_iter().chain([Living::Deleted, Living::Unknown]) {
+        for (sequence, kept) in [(0, 0), (7, 7), (i64::from(SEQUENCE), SEQUENCE), (i64::MAX, SEQUENCE)] {
+            let place = Place::new(WORKSPACE, sequence, standing, owner);
+            assert_eq!((place.sequence(), place.standing(), place.has_aside()), (kept, standing, false));
+            let place = place.with_roles();
+            assert_eq!((place.sequence(), place.standing(), place.has_aside()), (kept, standing, true));
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod known;
 mod load;
 pub mod log;
 mod past;
+mod places;
 mod progress;
 mod role_codes;
 mod table;

@@ -1,7 +1,7 @@
 //! A sharded table of small entries, each guarded by its stream's sequence: what is older never replaces what is newer.
 //!
-//! Entries lie densely in chunks and are found through a hash table of their places, so that growing moves four bytes
-//! an entry and leaves no half-empty table of whole entries behind. What only few entries have (an end, roles of their
+//! Entries lie densely in chunks and are found through a table of their places ([`Places`]), so that growing moves four
+//! bytes an entry and leaves no half-empty table of whole entries behind. What only few entries have (an end, roles of their
 //! own) is kept aside.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hashbrown::HashTable;
+use super::places::Places;
 
 /// Enough that writers of different workspaces rarely meet.
 const SHARDS: usize = 64;
@@ -27,12 +27,12 @@ pub(super) trait Entry: Copy {
 
 pub(super) struct Table<E: Entry> {
     shards: Box<[RwLock<Shard<E>>]>,
-    /// From a key to its place in all tables: shard by the high bits, the rest by the low ones.
+    /// From a key to its shard and its place there.
     hash: fn(&E::Key) -> u64,
 }
 
 struct Shard<E: Entry> {
-    places: HashTable<u32>,
+    places: Places,
     chunks: Vec<Vec<E>>,
     free: Vec<u32>,
     aside: HashMap<E::Key, E::Aside>,
@@ -77,14 +77,16 @@ impl<E: Entry> Table<E> {
         if let Some(place) = shard.find(hash, key)
             && still(shard.entry(place))
         {
-            shard.remove(hash, key, place);
+            shard.remove(hash, key, place, self.hash);
         }
     }
 
-    /// Makes room for about so many entries at once: each time a table grows, it leaves one of half its size behind.
+    /// Makes room for about so many entries at once: each time a table grows, it leaves a smaller one behind.
     pub(super) fn reserve(&self, entries: usize) {
+        // Some shards get a little more than their share.
+        let share = entries / SHARDS + entries / SHARDS / 32;
         for shard in &self.shards {
-            shard.write().unwrap_or_else(PoisonError::into_inner).reserve(entries / SHARDS, self.hash);
+            shard.write().unwrap_or_else(PoisonError::into_inner).reserve(share, self.hash);
         }
     }
 
@@ -113,26 +115,23 @@ impl<E: Entry> Table<E> {
     }
 }
 
-/// Not the bits hashbrown takes: the top seven and the lowest.
+/// Bits by which [`Places`] chooses no slot.
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
 impl<E: Entry> Shard<E> {
     fn new() -> Self {
-        Self { places: HashTable::new(), chunks: Vec::new(), free: Vec::new(), aside: HashMap::new() }
+        Self { places: Places::default(), chunks: Vec::new(), free: Vec::new(), aside: HashMap::new() }
     }
 
     fn reserve(&mut self, entries: usize, rehash: fn(&E::Key) -> u64) {
         self.chunks.reserve(entries / CHUNK);
-        let chunks = &self.chunks;
-        self.places.reserve(entries, |place| {
-            rehash(&chunks[*place as usize / CHUNK][*place as usize % CHUNK].key())
-        });
+        self.places.reserve(entries, rehashed(&self.chunks, rehash));
     }
 
     fn find(&self, hash: u64, key: &E::Key) -> Option<u32> {
-        self.places.find(hash, |place| self.entry(*place).key() == *key).copied()
+        self.places.find(hash, |place| self.entry(place).key() == *key)
     }
 
     fn entry(&self, place: u32) -> &E {
@@ -150,9 +149,7 @@ impl<E: Entry> Shard<E> {
         } else {
             self.push(entry)
         };
-        let chunks = &self.chunks;
-        let key = |place: &u32| rehash(&chunks[*place as usize / CHUNK][*place as usize % CHUNK].key());
-        self.places.insert_unique(hash, place, key);
+        self.places.insert(hash, place, rehashed(&self.chunks, rehash));
     }
 
     fn push(&mut self, entry: E) -> u32 {
@@ -166,13 +163,16 @@ impl<E: Entry> Shard<E> {
         u32::try_from(before + chunk.len() - 1).unwrap_or(u32::MAX)
     }
 
-    fn remove(&mut self, hash: u64, key: &E::Key, place: u32) {
-        if let Ok(found) = self.places.find_entry(hash, |other| *other == place) {
-            found.remove();
-            self.free.push(place);
-            self.aside.remove(key);
-        }
+    fn remove(&mut self, hash: u64, key: &E::Key, place: u32, rehash: fn(&E::Key) -> u64) {
+        self.places.remove(hash, place, rehashed(&self.chunks, rehash));
+        self.free.push(place);
+        self.aside.remove(key);
     }
+}
+
+/// The hash of the entry at a place.
+fn rehashed<E: Entry>(chunks: &[Vec<E>], rehash: fn(&E::Key) -> u64) -> impl Fn(u32) -> u64 {
+    move |place| rehash(&chunks[place as usize / CHUNK][place as usize % CHUNK].key())
 }
 
 impl<E: Entry> fmt::Debug for Table<E> {
