@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`decide`]: the decision, pure, out of what the aggregates say; [`Reason`] is what it says of itself
 //! - [`index`]: memberships and workspaces in memory; `known.rs`: the catalogue beside them; `table.rs`: how entries
-//!   lie, 20 bytes a membership and up to 12 to find it; `role_codes.rs`: role names as numbers
+//!   lie, 20 bytes a membership; `places.rs`: how they are found, by some five more; `role_codes.rs`: role names as numbers
 //! - [`api_keys`]: keys by the hash of their secret; [`addresses`]: e-mail addresses that are anybody's
 //! - `load.rs`: fills the index from the read models at the start; `feed.rs`: keeps it at the end of the log
 //! - `progress.rs`: how far along the log it is, and since when

@@ -105,7 +105,9 @@ pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sq
         return Ok(());
     }
     let mut rows: Vec<&Row> = rows.iter().collect();
-    rows.sort_unstable_by_key(|row| (row.workspace_id, row.kind.as_str(), row.id.as_str(), row.from_position));
+    rows.sort_unstable_by_key(|row| {
+        (row.workspace_id, row.kind.as_str(), row.id.as_str(), row.from_position)
+    });
     let mut copied = Rows::of(10);
     for row in rows {
         copied
