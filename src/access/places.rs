@@ -152,6 +152,12 @@ mod tests {
         |place| u64::from(place) << 32,
     ];
 
+    fn fill(places: &mut Places, up_to: u32) {
+        for place in 0..up_to {
+            places.insert(HASHES[0](place), place, HASHES[0]);
+        }
+    }
+
     fn check(places: &Places, there: &BTreeMap<u32, u64>, up_to: u32, hash: fn(u32) -> u64) {
         assert_eq!(places.len(), there.len());
         for place in 0..up_to {
@@ -205,9 +211,7 @@ mod tests {
     fn hardly_anything_is_looked_at_in_vain() {
         let hash = HASHES[0];
         let mut places = Places::default();
-        for place in 0..50_000 {
-            places.insert(hash(place), place, hash);
-        }
+        fill(&mut places, 50_000);
         let looks = std::cell::Cell::new(0);
         for place in 0..50_000 {
             let is = |other| {
@@ -231,9 +235,7 @@ mod tests {
         let mut reserved = Places::default();
         reserved.reserve(100_000, hash);
         let slots = reserved.slots.len();
-        for place in 0..100_000 {
-            reserved.insert(hash(place), place, hash);
-        }
+        fill(&mut reserved, 100_000);
         assert_eq!((reserved.slots.len(), slots), (slots, 100_000 / 7 * 8 + 8));
     }
 }
