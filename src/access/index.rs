@@ -1,9 +1,8 @@
 //! The index itself: memberships and workspaces as small numbers, and the catalogue of permissions.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tenure_aggregates::membership::{MembershipEvent, Standing, Terms};
@@ -13,6 +12,10 @@ use tenure_aggregates::{
 };
 
 use super::decide::{Facts, Reason, decide};
+use super::entries::{
+    DEACTIVATED, ENDED, HAS_END, Living, Member, MemberKey, Place, PlaceKey, ROLE, place_hash, place_key,
+    saturating,
+};
 use super::known::Known;
 use super::role_codes::{RoleCode, RoleCodes};
 use super::table::{Entry, Table};
@@ -20,87 +23,6 @@ use super::table::{Entry, Table};
 /// How long what has ended is remembered, so that an older state that is still on its way does not bring it back. Far
 /// longer than any batch takes to be settled, or a stream to be loaded.
 const REMEMBERED: Duration = Duration::from_mins(1);
-
-/// Secret to this process, so that nobody can make two memberships meet in one key.
-static HASH: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-
-/// 96 bits of a membership's id, by a keyed hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct MemberKey([u32; 3]);
-
-/// Twenty bytes.
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    key: MemberKey,
-    sequence: u32,
-    /// The role as recorded in the low 24 bits, flags above.
-    role_and_flags: u32,
-}
-
-const DEACTIVATED: u32 = 1 << 24;
-const HAS_END: u32 = 1 << 25;
-const ENDED: u32 = 1 << 26;
-const ROLE: u32 = DEACTIVATED - 1;
-
-impl Entry for Member {
-    type Key = MemberKey;
-    /// When the membership ends.
-    type Aside = Time;
-
-    fn key(&self) -> MemberKey {
-        self.key
-    }
-
-    fn sequence(&self) -> u32 {
-        self.sequence
-    }
-
-    fn has_aside(&self) -> bool {
-        self.role_and_flags & HAS_END != 0
-    }
-}
-
-/// Thirty-two bytes.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    id: [u32; 4],
-    owner: MemberKey,
-    /// The sequence in the low 28 bits, above it the standing and a flag.
-    sequence_and_standing: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Living {
-    Is(Status),
-    Deleted,
-    /// What it is cannot be read here: the log has to be asked.
-    Unknown,
-}
-
-const STANDING_BITS: u32 = 28;
-/// A workspace's own stream of so many events stands still here; nobody has one.
-const SEQUENCE: u32 = (1 << STANDING_BITS) - 1;
-const HAS_ROLES: u32 = 1 << 31;
-
-type PlaceKey = [u32; 4];
-
-impl Entry for Place {
-    type Key = PlaceKey;
-    /// The workspace's own roles and what they allow.
-    type Aside = Arc<[(RoleCode, Rights)]>;
-
-    fn key(&self) -> PlaceKey {
-        self.id
-    }
-
-    fn sequence(&self) -> u32 {
-        self.sequence_and_standing & SEQUENCE
-    }
-
-    fn has_aside(&self) -> bool {
-        self.sequence_and_standing & HAS_ROLES != 0
-    }
-}
 
 /// May this user do this here?
 #[derive(Debug, Clone, Copy)]
@@ -136,8 +58,8 @@ enum Grave {
 impl Default for Index {
     fn default() -> Self {
         Self {
-            memberships: Table::new(|key: &MemberKey| u64::from(key.0[0]) << 32 | u64::from(key.0[1])),
-            workspaces: Table::new(|id: &PlaceKey| HASH[0].hash_one(id)),
+            memberships: Table::new(MemberKey::hash),
+            workspaces: Table::new(place_hash),
             roles: RoleCodes::default(),
             catalogue: RwLock::new(Arc::new(Known::of(0, Catalogue::default()))),
             catalogue_unknown: AtomicBool::new(false),
@@ -156,7 +78,7 @@ impl Index {
             }
             // Its memberships stay until the next start; without it nobody finds them.
             Workspace::Deleted => {
-                let place = Place::new(id, sequence, Living::Deleted, MemberKey([0; 3]));
+                let place = Place::new(id, sequence, Living::Deleted, MemberKey::NONE);
                 if self.workspaces.put(place, None) {
                     self.bury(Grave::Workspace(place.id, place.sequence()));
                 }
@@ -195,7 +117,7 @@ impl Index {
         if id == Catalogue::home() {
             self.catalogue_unknown.store(true, Ordering::Relaxed);
         }
-        let place = Place::new(id, i64::MAX, Living::Unknown, MemberKey([0; 3]));
+        let place = Place::new(id, i64::MAX, Living::Unknown, MemberKey::NONE);
         self.workspaces.put(place, None);
     }
 
@@ -349,60 +271,6 @@ impl Index {
     pub fn workspaces(&self) -> usize {
         self.workspaces.len()
     }
-}
-
-impl Member {
-    fn role(self) -> RoleCode {
-        RoleCode::from_bits(self.role_and_flags & ROLE)
-    }
-}
-
-impl Place {
-    fn new(id: WorkspaceId, sequence: i64, standing: Living, owner: MemberKey) -> Self {
-        let code = match standing {
-            Living::Is(Status::Active) => 0,
-            Living::Is(Status::Suspended) => 1,
-            Living::Is(Status::Archived) => 2,
-            Living::Deleted => 3,
-            Living::Unknown => 4,
-        };
-        let sequence_and_standing = saturating(sequence).min(SEQUENCE) | code << STANDING_BITS;
-        Self { id: place_key(id), owner, sequence_and_standing }
-    }
-
-    fn with_roles(self) -> Self {
-        Self { sequence_and_standing: self.sequence_and_standing | HAS_ROLES, ..self }
-    }
-
-    fn standing(self) -> Living {
-        match self.sequence_and_standing >> STANDING_BITS & 0b111 {
-            0 => Living::Is(Status::Active),
-            1 => Living::Is(Status::Suspended),
-            2 => Living::Is(Status::Archived),
-            3 => Living::Deleted,
-            _ => Living::Unknown,
-        }
-    }
-}
-
-impl MemberKey {
-    fn of(id: MembershipId) -> Self {
-        let [first, second] = &*HASH;
-        let (first, second) = (first.hash_one(id.0), second.hash_one(id.0));
-        #[allow(clippy::cast_possible_truncation, reason = "as many bits as are kept")]
-        Self([(first >> 32) as u32, first as u32, second as u32])
-    }
-}
-
-fn place_key(id: WorkspaceId) -> PlaceKey {
-    let bits = id.0.as_u128();
-    #[allow(clippy::cast_possible_truncation, reason = "the four parts of it")]
-    [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
-}
-
-/// A stream of four thousand million events stands still here; nobody has one.
-fn saturating(sequence: i64) -> u32 {
-    u32::try_from(sequence).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

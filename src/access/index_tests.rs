@@ -17,6 +17,7 @@ use tenure_aggregates::{
 use uuid::Uuid;
 
 use super::super::decide::Streams;
+use super::super::entries::SEQUENCE;
 use super::*;
 
 const USERS: [&str; 5] = ["ada", "bob", "carol", "dave", "erin"];

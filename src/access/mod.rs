@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //! - [`decide`]: the decision, pure, out of what the aggregates say; [`Reason`] is what it says of itself
-//! - [`index`]: memberships and workspaces in memory; `known.rs`: the catalogue beside them; `table.rs`: how entries
-//!   lie, 20 bytes a membership; `places.rs`: how they are found, by some five more; `role_codes.rs`: role names as numbers
+//! - [`index`]: memberships and workspaces in memory; `known.rs`: the catalogue beside them; `entries.rs`: what
+//!   they are there, 20 bytes a membership; `table.rs`: how they lie; `places.rs`: how they are found, by some five bytes
+//!   more; `role_codes.rs`: role names as numbers
 //! - [`api_keys`]: keys by the hash of their secret; [`addresses`]: e-mail addresses that are anybody's
 //! - `load.rs`: fills the index from the read models at the start; `feed.rs`: keeps it at the end of the log
 //! - `progress.rs`: how far along the log it is, and since when
@@ -20,6 +21,7 @@
 pub mod addresses;
 pub mod api_keys;
 pub mod decide;
+mod entries;
 pub mod explain;
 mod feed;
 pub mod index;
