@@ -23,8 +23,9 @@ use crate::data_keys::{Leaves, Vault};
 /// How many stretches are applied together at most, after one and two at first: what several events change is written
 /// once, and each statement, however few rows it moves, costs what a statement costs.
 const TOGETHER: usize = 4;
-/// How many of those may lie read and not applied yet. An event takes some 2.6 kB: 200 MB in all, with what is being decoded.
-const AHEAD: usize = 1;
+/// How many of those may lie read and not applied yet: whoever has much to do per event must not keep the others from going
+/// on. An event takes some 2.6 kB: 300 MB in all, with what is being decoded.
+const AHEAD: usize = 3;
 
 /// Moves the building generations along the log until its end; `filled` hears of each that is there.
 ///
