@@ -56,6 +56,12 @@ impl<K: Ord, R> Rows<K, R> {
         self.0.values().filter(|slot| slot.touched).filter_map(|slot| slot.row.as_ref()).collect()
     }
 
+    /// Of those, the ones that are new: nothing has to be looked for to write them.
+    pub(crate) fn to_insert(&self) -> Vec<&R> {
+        let rows = self.0.values().filter(|slot| slot.touched && !slot.stored);
+        rows.filter_map(|slot| slot.row.as_ref()).collect()
+    }
+
     /// Of those, the ones that were there before.
     pub(crate) fn to_rewrite(&self) -> Vec<&R> {
         let rows = self.0.values().filter(|slot| slot.touched && slot.stored);

@@ -237,7 +237,7 @@ impl Writer {
     }
 
     /// Sends one batch; returns the jobs that have to be planned again.
-    async fn send(&mut self, plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
+    async fn send(&mut self, mut plan: Plan, singly: &mut Vec<Job>) -> Vec<Job> {
         let started = Instant::now();
         let sent = if plan.accepted.is_empty() {
             self.tell();
@@ -262,6 +262,7 @@ impl Writer {
                     self.announce_at.get_or_insert_with(|| Instant::now() + UNANNOUNCED);
                 }
                 let alone = plan.destroys;
+                plan.written();
                 self.untold = Some(plan);
                 // What was decided on what is gone must not be shown a moment longer.
                 if alone {

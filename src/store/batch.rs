@@ -117,6 +117,14 @@ impl Plan {
         plan
     }
 
+    /// Notes that it is in the log.
+    pub(super) fn written(&mut self) {
+        // With no events, only keys were written.
+        if self.events > 0 {
+            self.changes.workspaces.values_mut().for_each(|head| head.stored = true);
+        }
+    }
+
     /// The streams of which something was foreseen that will not be, or not so.
     fn unfulfilled(&self) -> impl Iterator<Item = &StreamKey> {
         let rejected = self.rejected.iter().map(|(job, _)| job);

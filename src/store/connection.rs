@@ -141,7 +141,7 @@ impl Connection {
         let mut inner = heads.lock();
         for row in rows {
             let (seq, seats, code_uses) = (row.seq, row.seats, row.code_uses);
-            let head = WorkspaceHead { seq, seats, code_uses, ..WorkspaceHead::default() };
+            let head = WorkspaceHead { seq, seats, code_uses, stored: true, ..WorkspaceHead::default() };
             unknown.remove(&row.workspace_id);
             inner.workspaces.put(row.workspace_id, head);
         }

@@ -44,6 +44,8 @@ pub struct WorkspaceHead {
     pub position: i64,
     /// The same, of the last event of any of its memberships.
     pub members: i64,
+    /// Whether the database has it.
+    pub stored: bool,
 }
 
 /// A folded state, kept so that a long stream need not be read again.

@@ -49,13 +49,22 @@ macro_rules! new_keys {
     };
 }
 
+macro_rules! new_heads {
+    () => {
+        ", new_heads as (
+    insert into workspace_heads (workspace_id, seq, seats, code_uses)
+    select w.* from unnest($25::uuid[], $26::bigint[], $27::int[], $28::int[]) w, head
+)"
+    };
+}
+
 macro_rules! new_data_keys {
     () => {
         ", new_data_keys as (
     insert into data_keys (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at, destroyed_at)
     select k.key_id, k.workspace_id, k.invitation_id, k.address_hash, k.wrapped, k.wrapped_by, k.created_at,
            case when k.wrapped is null then k.created_at end
-    from unnest($25::uuid[], $26::uuid[], $27::uuid[], $28::bytea[], $29::bytea[], $30::bytea[], $31::timestamptz[])
+    from unnest($29::uuid[], $30::uuid[], $31::uuid[], $32::bytea[], $33::bytea[], $34::bytea[], $35::timestamptz[])
         k (key_id, workspace_id, invitation_id, address_hash, wrapped, wrapped_by, created_at), head
 )"
     };
@@ -66,38 +75,39 @@ const EVENTS: &str = append!();
 /// And idempotency keys used up.
 const EVENTS_KEYED: &str = append!(new_keys!());
 
-/// And data keys that begin.
-const EVENTS_SEALED: &str = append!(new_keys!(), new_data_keys!());
+/// And workspaces and data keys that begin.
+const EVENTS_BEGINNING: &str = append!(new_keys!(), new_heads!(), new_data_keys!());
 
 /// And data keys that end. What was sealed with them was written by statements before this one.
 const EVENTS_FORGETTING: &str = append!(
     new_keys!(),
+    new_heads!(),
     new_data_keys!(),
     ", destroyed as (
     update data_keys d set wrapped = null, address_hash = null, destroyed_at = $2 from head
-    where d.destroyed_at is null and (d.workspace_id = any($32::uuid[]) or d.address_hash = any($33::bytea[]))
+    where d.destroyed_at is null and (d.workspace_id = any($36::uuid[]) or d.address_hash = any($37::bytea[]))
 )"
 );
 
 /// Sends a batch of at least one event; returns how many events were inserted: all or none.
 pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i64) -> sqlx::Result<u64> {
     let (keys, data_keys, events) = (Keys::of(plan), DataKeys::of(plan), Events::of(plan));
+    let (heads, new_heads) = (Heads::of(plan, true), Heads::of(plan, false));
     let statement = match () {
         () if plan.destroys => EVENTS_FORGETTING,
-        () if !data_keys.ids.is_empty() => EVENTS_SEALED,
+        () if !new_heads.workspaces.is_empty() || !data_keys.ids.is_empty() => EVENTS_BEGINNING,
         () if !keys.workspaces.is_empty() => EVENTS_KEYED,
         () => EVENTS,
     };
-    let heads: Vec<_> = plan.changes.workspaces.iter().collect();
     let mut query = sqlx::query(statement)
         .bind(plan.events)
         .bind(plan.recorded_at)
         .bind(plan.base)
         .bind(epoch)
-        .bind(heads.iter().map(|(workspace, _)| **workspace).collect::<Vec<Uuid>>())
-        .bind(heads.iter().map(|(_, head)| head.seq).collect::<Vec<_>>())
-        .bind(heads.iter().map(|(_, head)| head.seats).collect::<Vec<_>>())
-        .bind(heads.iter().map(|(_, head)| head.code_uses).collect::<Vec<_>>())
+        .bind(heads.workspaces)
+        .bind(heads.seqs)
+        .bind(heads.seats)
+        .bind(heads.code_uses)
         .bind(events.workspaces)
         .bind(events.workspace_seqs)
         .bind(events.aggregate_types)
@@ -117,8 +127,12 @@ pub(super) async fn append(connection: &mut PgConnection, plan: &Plan, epoch: i6
             .bind(keys.positions)
             .bind(keys.recorded_at);
     }
-    if statement == EVENTS_SEALED || statement == EVENTS_FORGETTING {
+    if statement == EVENTS_BEGINNING || statement == EVENTS_FORGETTING {
         query = query
+            .bind(new_heads.workspaces)
+            .bind(new_heads.seqs)
+            .bind(new_heads.seats)
+            .bind(new_heads.code_uses)
             .bind(data_keys.ids)
             .bind(data_keys.workspaces)
             .bind(data_keys.invitations)
@@ -153,6 +167,29 @@ pub(super) async fn keep_keys(connection: &mut PgConnection, plan: &Plan) -> sql
     .execute(connection)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Heads of workspaces as the batch leaves them.
+#[derive(Default)]
+struct Heads {
+    workspaces: Vec<Uuid>,
+    seqs: Vec<i64>,
+    seats: Vec<i32>,
+    code_uses: Vec<i32>,
+}
+
+impl Heads {
+    /// Those the database has, or those it has not.
+    fn of(plan: &Plan, stored: bool) -> Self {
+        let mut columns = Self::default();
+        for (workspace, head) in plan.changes.workspaces.iter().filter(|(_, head)| head.stored == stored) {
+            columns.workspaces.push(*workspace);
+            columns.seqs.push(head.seq);
+            columns.seats.push(head.seats);
+            columns.code_uses.push(head.code_uses);
+        }
+        columns
+    }
 }
 
 #[derive(Default)]

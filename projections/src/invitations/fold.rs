@@ -48,7 +48,7 @@ impl Projection for Invitations {
                 .execute(&mut *conn)
                 .await?;
         }
-        upsert(conn, &rows.to_write()).await
+        write(conn, &rows).await
     }
 }
 
@@ -170,36 +170,49 @@ async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Rows<Key, R
     Ok(Rows::loaded(rows, key))
 }
 
-async fn upsert(conn: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into invitations (workspace_id, invitation_id, email, role, status, invited_by, accepted_by,
-                                  expires_at, generation, notify, sequence, created_at, updated_at)
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                              $8::timestamptz[], $9::int[], $10::bool[], $11::bigint[], $12::timestamptz[],
-                              $13::timestamptz[])
+/// Whole rows, many at a time; `$and` says what becomes of those that are there already.
+macro_rules! insert {
+    ($conn:expr, $rows:expr, $and:literal) => {
+        let rows: &[&_] = &$rows;
+        if !rows.is_empty() {
+            sqlx::query!(
+                "insert into invitations (workspace_id, invitation_id, email, role, status, invited_by, accepted_by,
+                                          expires_at, generation, notify, sequence, created_at, updated_at)
+                 select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                                      $8::timestamptz[], $9::int[], $10::bool[], $11::bigint[], $12::timestamptz[],
+                                      $13::timestamptz[])"
+                    + $and,
+                &column(rows, |row| row.workspace_id),
+                &column(rows, |row| row.invitation_id),
+                &column(rows, |row| row.email.as_str()) as _,
+                &column(rows, |row| row.role.as_str()) as _,
+                &column(rows, |row| row.status.as_str()) as _,
+                &column(rows, |row| row.invited_by.as_deref()) as _,
+                &column(rows, |row| row.accepted_by.as_deref()) as _,
+                &column(rows, |row| row.expires_at),
+                &column(rows, |row| row.generation),
+                &column(rows, |row| row.notify),
+                &column(rows, |row| row.sequence),
+                &column(rows, |row| row.created_at),
+                &column(rows, |row| row.updated_at)
+            )
+            .execute(&mut *$conn)
+            .await?;
+        }
+    };
+}
+
+async fn write(conn: &mut PgConnection, rows: &Rows<Key, Row>) -> Result<(), sqlx::Error> {
+    insert!(conn, rows.to_insert(), "");
+    insert!(
+        conn,
+        rows.to_rewrite(),
+        "
          on conflict (workspace_id, invitation_id) do update set
              email = excluded.email, role = excluded.role, status = excluded.status,
              invited_by = excluded.invited_by, accepted_by = excluded.accepted_by,
              expires_at = excluded.expires_at, generation = excluded.generation, notify = excluded.notify,
-             sequence = excluded.sequence, created_at = excluded.created_at, updated_at = excluded.updated_at",
-        &column(rows, |row| row.workspace_id),
-        &column(rows, |row| row.invitation_id),
-        &column(rows, |row| row.email.as_str()) as _,
-        &column(rows, |row| row.role.as_str()) as _,
-        &column(rows, |row| row.status.as_str()) as _,
-        &column(rows, |row| row.invited_by.as_deref()) as _,
-        &column(rows, |row| row.accepted_by.as_deref()) as _,
-        &column(rows, |row| row.expires_at),
-        &column(rows, |row| row.generation),
-        &column(rows, |row| row.notify),
-        &column(rows, |row| row.sequence),
-        &column(rows, |row| row.created_at),
-        &column(rows, |row| row.updated_at)
-    )
-    .execute(conn)
-    .await?;
+             sequence = excluded.sequence, created_at = excluded.created_at, updated_at = excluded.updated_at"
+    );
     Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::projection::Projection;
 use crate::recorded::{Event, Recorded, member};
 use crate::rows::Rows;
-use write::{delete_members, load_members, load_profiles, upsert_members, write_profiles};
+use write::{delete_members, load_members, load_profiles, write_members, write_profiles};
 
 /// The projection `members`.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ impl Fold {
                 .await?;
         }
         delete_members(conn, &self.members.to_delete()).await?;
-        upsert_members(conn, &self.members.to_write()).await?;
+        write_members(conn, &self.members).await?;
         write_profiles(conn, &self.profiles.to_write()).await
     }
 }

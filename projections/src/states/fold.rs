@@ -197,7 +197,8 @@ impl Fold {
         if let MembershipEvent::MembershipStarted { through, .. } = event {
             let (personal, workspace_id) = (WorkspaceId::personal(user_id).0, recorded.workspace_id.0);
             let (user_id, position) = (user_id.as_str().to_owned(), recorded.position);
-            self.joined.push(Joined { personal, workspace_id, user_id, position });
+            let first = recorded.begins();
+            self.joined.push(Joined { personal, workspace_id, user_id, position, first });
             if let Entrance::InviteCode { generation } = through {
                 redeemed = Some(*generation);
             }

@@ -30,6 +30,8 @@ pub(super) struct Joined {
     pub(super) workspace_id: Uuid,
     pub(super) user_id: String,
     pub(super) position: i64,
+    /// For the first time ever: nothing of the user has been brought there yet.
+    pub(super) first: bool,
 }
 
 /// A user whose profile or status changed.
@@ -132,36 +134,43 @@ pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sq
 /// A copy keeps its own place in the log, so that it does not matter in which order the two workspaces are read:
 /// one of them may have been parked.
 pub(super) async fn join(conn: &mut PgConnection, joined: &[Joined]) -> Result<(), sqlx::Error> {
-    if joined.is_empty() {
-        return Ok(());
+    /// `$and` says what becomes of those that are there already.
+    macro_rules! insert {
+        ($joined:expr, $and:literal) => {
+            let joined: &[&Joined] = &$joined;
+            if !joined.is_empty() {
+                let personal = column(joined, |row| row.personal);
+                let workspaces = column(joined, |row| row.workspace_id);
+                sqlx::query!(
+                    "insert into joined_workspaces (workspace_id, member_of, since_position)
+                     select p, w, min(f) from unnest($1::uuid[], $2::uuid[], $3::bigint[]) u (p, w, f) group by p, w"
+                        + $and,
+                    &personal,
+                    &workspaces,
+                    &column(joined, |row| row.position)
+                )
+                .execute(&mut *conn)
+                .await?;
+                sqlx::query!(
+                    "insert into states (workspace_id, kind, id, from_position, since_position, sequence, recorded_at,
+                                         sorted_by, gone, state)
+                     select j.workspace_id, 'Profile', j.user_id, s.from_position, s.since_position, s.sequence,
+                            s.recorded_at, s.sorted_by, s.gone, s.state
+                     from unnest($1::uuid[], $2::uuid[], $3::text[]) j (personal, workspace_id, user_id)
+                     join states s on s.workspace_id = j.personal and s.kind = 'User' and s.id = j.user_id"
+                        + $and,
+                    &personal,
+                    &workspaces,
+                    &column(joined, |row| row.user_id.as_str()) as _
+                )
+                .execute(&mut *conn)
+                .await?;
+            }
+        };
     }
-    let joined: Vec<&Joined> = joined.iter().collect();
-    let personal = column(&joined, |row| row.personal);
-    let workspaces = column(&joined, |row| row.workspace_id);
-    sqlx::query!(
-        "insert into joined_workspaces (workspace_id, member_of, since_position)
-         select p, w, min(f) from unnest($1::uuid[], $2::uuid[], $3::bigint[]) u (p, w, f) group by p, w
-         on conflict (workspace_id, member_of) do nothing",
-        &personal,
-        &workspaces,
-        &column(&joined, |row| row.position)
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "insert into states (workspace_id, kind, id, from_position, since_position, sequence, recorded_at, sorted_by,
-                             gone, state)
-         select j.workspace_id, 'Profile', j.user_id, s.from_position, s.since_position, s.sequence, s.recorded_at,
-                s.sorted_by, s.gone, s.state
-         from unnest($1::uuid[], $2::uuid[], $3::text[]) j (personal, workspace_id, user_id)
-         join states s on s.workspace_id = j.personal and s.kind = 'User' and s.id = j.user_id
-         on conflict do nothing",
-        &personal,
-        &workspaces,
-        &column(&joined, |row| row.user_id.as_str()) as _
-    )
-    .execute(conn)
-    .await?;
+    let (first, again): (Vec<&Joined>, Vec<&Joined>) = joined.iter().partition(|row| row.first);
+    insert!(first, "");
+    insert!(again, " on conflict do nothing");
     Ok(())
 }
 

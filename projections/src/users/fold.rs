@@ -46,7 +46,7 @@ impl Projection for Users {
                 | Event::Claim(_) => {}
             }
         }
-        upsert(conn, &users.to_write()).await?;
+        write(conn, &users).await?;
         switcher.write(conn).await
     }
 }
@@ -136,32 +136,45 @@ async fn load(conn: &mut PgConnection, batch: &[Recorded]) -> Result<Rows<Uuid, 
     Ok(Rows::loaded(rows, key))
 }
 
-async fn upsert(conn: &mut PgConnection, rows: &[&User]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into users (workspace_id, user_id, email, email_verified, name, status, last_workspace_id,
-                            sequence, created_at, updated_at)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::uuid[],
-                              $8::bigint[], $9::timestamptz[], $10::timestamptz[])
+/// Whole rows, many at a time; `$and` says what becomes of those that are there already.
+macro_rules! insert {
+    ($conn:expr, $rows:expr, $and:literal) => {
+        let rows: &[&_] = &$rows;
+        if !rows.is_empty() {
+            sqlx::query!(
+                "insert into users (workspace_id, user_id, email, email_verified, name, status, last_workspace_id,
+                                    sequence, created_at, updated_at)
+                 select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::uuid[],
+                                      $8::bigint[], $9::timestamptz[], $10::timestamptz[])"
+                    + $and,
+                &column(rows, |row| row.workspace_id),
+                &column(rows, |row| row.user_id.as_str()) as _,
+                &column(rows, |row| row.email.as_deref()) as _,
+                &column(rows, |row| row.email_verified),
+                &column(rows, |row| row.name.as_deref()) as _,
+                &column(rows, |row| row.status.as_str()) as _,
+                &column(rows, |row| row.last_workspace_id) as _,
+                &column(rows, |row| row.sequence),
+                &column(rows, |row| row.created_at),
+                &column(rows, |row| row.updated_at)
+            )
+            .execute(&mut *$conn)
+            .await?;
+        }
+    };
+}
+
+async fn write(conn: &mut PgConnection, rows: &Rows<Uuid, User>) -> Result<(), sqlx::Error> {
+    insert!(conn, rows.to_insert(), "");
+    insert!(
+        conn,
+        rows.to_rewrite(),
+        "
          on conflict (workspace_id) do update set
              user_id = excluded.user_id, email = excluded.email, email_verified = excluded.email_verified,
              name = excluded.name, status = excluded.status,
              last_workspace_id = excluded.last_workspace_id, sequence = excluded.sequence,
-             created_at = excluded.created_at, updated_at = excluded.updated_at",
-        &column(rows, |row| row.workspace_id),
-        &column(rows, |row| row.user_id.as_str()) as _,
-        &column(rows, |row| row.email.as_deref()) as _,
-        &column(rows, |row| row.email_verified),
-        &column(rows, |row| row.name.as_deref()) as _,
-        &column(rows, |row| row.status.as_str()) as _,
-        &column(rows, |row| row.last_workspace_id) as _,
-        &column(rows, |row| row.sequence),
-        &column(rows, |row| row.created_at),
-        &column(rows, |row| row.updated_at)
-    )
-    .execute(conn)
-    .await?;
+             created_at = excluded.created_at, updated_at = excluded.updated_at"
+    );
     Ok(())
 }

@@ -207,47 +207,56 @@ impl Switcher {
                 .await?;
         }
         delete_lines(conn, &self.lines.to_delete()).await?;
-        self.upsert_lines(conn).await?;
-        write_labels(conn, &self.labels.to_write()).await?;
+        self.write_lines(conn).await?;
+        write_labels(conn, &self.labels).await?;
         spread_labels(conn, &self.labels.to_rewrite()).await
     }
 
     /// A line is born with its workspace's label as it is after the batch; later labels come by [`spread_labels`].
-    async fn upsert_lines(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let lines = self.lines.to_write();
-        if lines.is_empty() {
-            return Ok(());
-        }
+    async fn write_lines(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let label = |line: &Line| self.labels.get(&line.member_of);
-        sqlx::query!(
-            "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, plan,
-                                          role, recorded_role, is_owner, deactivated, joined_at, expires_at,
-                                          last_used_at)
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[],
-                                  $7::bool[], $8::text[], $9::text[], $10::text[], $11::bool[], $12::bool[],
-                                  $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
+        macro_rules! insert {
+            ($lines:expr, $and:literal) => {
+                let lines: &[&Line] = &$lines;
+                if !lines.is_empty() {
+                    sqlx::query!(
+                    "insert into user_workspaces (workspace_id, member_of, kind, name, slug, suspended, archived, plan,
+                                                  role, recorded_role, is_owner, deactivated, joined_at, expires_at,
+                                                  last_used_at)
+                     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bool[],
+                                          $7::bool[], $8::text[], $9::text[], $10::text[], $11::bool[], $12::bool[],
+                                          $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])"
+                            + $and,
+                    &column(lines, |line| line.workspace_id),
+                    &column(lines, |line| line.member_of),
+                    &column(lines, |line| label(line).map_or("team", |label| label.kind.as_str())) as _,
+                    &column(lines, |line| label(line).map_or("", |label| label.name.as_str())) as _,
+                    &column(lines, |line| label(line).and_then(|label| label.slug.as_deref())) as _,
+                    &column(lines, |line| label(line).is_some_and(|label| label.suspended)),
+                    &column(lines, |line| label(line).is_some_and(|label| label.archived)),
+                    &column(lines, |line| label(line).map_or(DEFAULT_PLAN, |label| label.plan.as_str())) as _,
+                    &column(lines, |line| effective_role(&line.recorded_role, line.is_owner)) as _,
+                    &column(lines, |line| line.recorded_role.as_str()) as _,
+                    &column(lines, |line| line.is_owner),
+                    &column(lines, |line| line.deactivated),
+                    &column(lines, |line| line.joined_at),
+                    &column(lines, |line| line.expires_at) as _,
+                    &column(lines, |line| line.last_used_at) as _
+                    )
+                    .execute(&mut *conn)
+                    .await?;
+                }
+            };
+        }
+        insert!(self.lines.to_insert(), "");
+        insert!(
+            self.lines.to_rewrite(),
+            "
              on conflict (workspace_id, member_of) do update set
                  role = excluded.role, recorded_role = excluded.recorded_role, is_owner = excluded.is_owner,
                  deactivated = excluded.deactivated, joined_at = excluded.joined_at,
-                 expires_at = excluded.expires_at, last_used_at = excluded.last_used_at",
-            &column(&lines, |line| line.workspace_id),
-            &column(&lines, |line| line.member_of),
-            &column(&lines, |line| label(line).map_or("team", |label| label.kind.as_str())) as _,
-            &column(&lines, |line| label(line).map_or("", |label| label.name.as_str())) as _,
-            &column(&lines, |line| label(line).and_then(|label| label.slug.as_deref())) as _,
-            &column(&lines, |line| label(line).is_some_and(|label| label.suspended)),
-            &column(&lines, |line| label(line).is_some_and(|label| label.archived)),
-            &column(&lines, |line| label(line).map_or(DEFAULT_PLAN, |label| label.plan.as_str())) as _,
-            &column(&lines, |line| effective_role(&line.recorded_role, line.is_owner)) as _,
-            &column(&lines, |line| line.recorded_role.as_str()) as _,
-            &column(&lines, |line| line.is_owner),
-            &column(&lines, |line| line.deactivated),
-            &column(&lines, |line| line.joined_at),
-            &column(&lines, |line| line.expires_at) as _,
-            &column(&lines, |line| line.last_used_at) as _
-        )
-        .execute(conn)
-        .await?;
+                 expires_at = excluded.expires_at, last_used_at = excluded.last_used_at"
+        );
         Ok(())
     }
 }

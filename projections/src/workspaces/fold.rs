@@ -154,7 +154,7 @@ impl Fold {
                 .execute(&mut *conn)
                 .await?;
         }
-        super::write::upsert(conn, &self.workspaces.to_write()).await?;
+        super::write::write(conn, &self.workspaces).await?;
         write_idle(conn, &self.idle.to_delete(), &self.idle.to_write()).await
     }
 }

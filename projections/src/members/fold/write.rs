@@ -66,35 +66,48 @@ pub(super) async fn delete_members(conn: &mut PgConnection, keys: &[&Key]) -> Re
     Ok(())
 }
 
-pub(super) async fn upsert_members(conn: &mut PgConnection, rows: &[&Row]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into members (workspace_id, user_id, role, recorded_role, is_owner, deactivated, email, name,
-                              joined_at, expires_at, sequence, updated_at)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[],
-                              $8::text[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::timestamptz[])
+/// Whole rows, many at a time; `$and` says what becomes of those that are there already.
+macro_rules! insert {
+    ($conn:expr, $rows:expr, $and:literal) => {
+        let rows: &[&_] = &$rows;
+        if !rows.is_empty() {
+            sqlx::query!(
+                "insert into members (workspace_id, user_id, role, recorded_role, is_owner, deactivated, email, name,
+                                      joined_at, expires_at, sequence, updated_at)
+                 select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[],
+                                      $8::text[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::timestamptz[])"
+                    + $and,
+                &column(rows, |row| row.workspace_id),
+                &column(rows, |row| row.user_id.as_str()) as _,
+                &column(rows, |row| effective_role(&row.recorded_role, row.is_owner)) as _,
+                &column(rows, |row| row.recorded_role.as_str()) as _,
+                &column(rows, |row| row.is_owner),
+                &column(rows, |row| row.deactivated),
+                &column(rows, |row| row.email.as_deref()) as _,
+                &column(rows, |row| row.name.as_deref()) as _,
+                &column(rows, |row| row.joined_at),
+                &column(rows, |row| row.expires_at) as _,
+                &column(rows, |row| row.sequence),
+                &column(rows, |row| row.updated_at)
+            )
+            .execute(&mut *$conn)
+            .await?;
+        }
+    };
+}
+
+pub(super) async fn write_members(conn: &mut PgConnection, rows: &Rows<Key, Row>) -> Result<(), sqlx::Error> {
+    insert!(conn, rows.to_insert(), "");
+    insert!(
+        conn,
+        rows.to_rewrite(),
+        "
          on conflict (workspace_id, user_id) do update set
              role = excluded.role, recorded_role = excluded.recorded_role, is_owner = excluded.is_owner,
              deactivated = excluded.deactivated, email = excluded.email, name = excluded.name,
              joined_at = excluded.joined_at, expires_at = excluded.expires_at, sequence = excluded.sequence,
-             updated_at = excluded.updated_at",
-        &column(rows, |row| row.workspace_id),
-        &column(rows, |row| row.user_id.as_str()) as _,
-        &column(rows, |row| effective_role(&row.recorded_role, row.is_owner)) as _,
-        &column(rows, |row| row.recorded_role.as_str()) as _,
-        &column(rows, |row| row.is_owner),
-        &column(rows, |row| row.deactivated),
-        &column(rows, |row| row.email.as_deref()) as _,
-        &column(rows, |row| row.name.as_deref()) as _,
-        &column(rows, |row| row.joined_at),
-        &column(rows, |row| row.expires_at) as _,
-        &column(rows, |row| row.sequence),
-        &column(rows, |row| row.updated_at)
-    )
-    .execute(conn)
-    .await?;
+             updated_at = excluded.updated_at"
+    );
     Ok(())
 }
 

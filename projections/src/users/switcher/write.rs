@@ -63,26 +63,42 @@ pub(super) async fn delete_lines(conn: &mut PgConnection, keys: &[&Key]) -> Resu
     Ok(())
 }
 
-pub(super) async fn write_labels(conn: &mut PgConnection, rows: &[&Label]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived, plan)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[])
+/// Whole rows, many at a time; `$and` says what becomes of those that are there already.
+macro_rules! insert {
+    ($conn:expr, $rows:expr, $and:literal) => {
+        let rows: &[&_] = &$rows;
+        if !rows.is_empty() {
+            sqlx::query!(
+                "insert into workspace_labels (workspace_id, kind, name, slug, suspended, archived, plan)
+                 select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[], $7::text[])"
+                    + $and,
+                &column(rows, |row| row.workspace_id),
+                &column(rows, |row| row.kind.as_str()) as _,
+                &column(rows, |row| row.name.as_str()) as _,
+                &column(rows, |row| row.slug.as_deref()) as _,
+                &column(rows, |row| row.suspended),
+                &column(rows, |row| row.archived),
+                &column(rows, |row| row.plan.as_str()) as _
+            )
+            .execute(&mut *$conn)
+            .await?;
+        }
+    };
+}
+
+pub(super) async fn write_labels(
+    conn: &mut PgConnection,
+    rows: &Rows<Uuid, Label>,
+) -> Result<(), sqlx::Error> {
+    insert!(conn, rows.to_insert(), "");
+    insert!(
+        conn,
+        rows.to_rewrite(),
+        "
          on conflict (workspace_id) do update set
              kind = excluded.kind, name = excluded.name, slug = excluded.slug, suspended = excluded.suspended,
-             archived = excluded.archived, plan = excluded.plan",
-        &column(rows, |row| row.workspace_id),
-        &column(rows, |row| row.kind.as_str()) as _,
-        &column(rows, |row| row.name.as_str()) as _,
-        &column(rows, |row| row.slug.as_deref()) as _,
-        &column(rows, |row| row.suspended),
-        &column(rows, |row| row.archived),
-        &column(rows, |row| row.plan.as_str()) as _
-    )
-    .execute(conn)
-    .await?;
+             archived = excluded.archived, plan = excluded.plan"
+    );
     Ok(())
 }
 
