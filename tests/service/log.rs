@@ -14,6 +14,7 @@ use sqlx::{Connection, Executor, PgPool};
 use tenure::clock;
 use tenure::data_keys::{self, SealedValue, Vault};
 use tenure::database::{Role, pool};
+use tenure::store::idempotency::{KeyScope, RequestKey};
 use tenure::store::loader::Loader;
 use tenure::store::retry::{Command, Done};
 use tenure::store::{Committed, Failure, Origin, Store, StoreError, UnitOfWork};
@@ -307,6 +308,54 @@ impl Command for TakeClaim {
 async fn takes(store: Store, id: String, workspace: u128) -> Result<Done, Failure> {
     let command = TakeClaim { id, workspace: WorkspaceId(Uuid::from_u128(workspace)) };
     store.run(&command, Arc::new(Origin::system()), None, clock::now).await
+}
+
+/// Changes nothing, provided that nothing ever happened in the workspace: only its idempotency key is kept.
+struct FindUntouched(WorkspaceId);
+
+impl Command for FindUntouched {
+    const NAME: &'static str = "FindUntouched";
+
+    async fn decide(&self, mut unit: UnitOfWork) -> Result<Committed, Failure> {
+        unit.require_untouched(self.0, 0);
+        unit.commit(String::new()).await
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_has_a_head_as_soon_as_something_happened_in_it() {
+    let service = TestService::start().await;
+    let (sibling, admin) = (service.sibling().await, service.admin().await);
+    let stores = [service.app().store.clone(), sibling.app().store.clone()];
+    let workspace = Uuid::from_u128(1);
+    for (n, store) in stores.iter().enumerate() {
+        let scope = KeyScope { workspace, principal: "system".into(), key: n.to_string() };
+        let key = Some(Arc::new(RequestKey::new(scope, [7; 32])));
+        let looks = FindUntouched(WorkspaceId(workspace));
+        store.run(&looks, Arc::new(Origin::system()), key, clock::now).await.unwrap();
+    }
+    let heads = "select seq from workspace_heads where workspace_id = $1";
+    let none: Option<i64> = sqlx::query_scalar(heads).bind(workspace).fetch_optional(&admin).await.unwrap();
+    assert_eq!(none, None);
+    // Each believes that there is none.
+    for n in [0, 1, 0] {
+        takes(stores[n].clone(), format!("slug:{}", Uuid::now_v7()), 1).await.unwrap();
+    }
+    // In one batch or in several, by one process or by both.
+    let mut sent = JoinSet::new();
+    for n in 0..60_u128 {
+        let store = stores[usize::from(n % 3 == 0)].clone();
+        sent.spawn(takes(store, format!("slug:many-{n}"), 2 + n / 3));
+    }
+    while let Some(outcome) = sent.join_next().await {
+        outcome.unwrap().unwrap();
+    }
+    log_is_whole(&admin).await;
+    let seq: i64 = sqlx::query_scalar(heads).bind(workspace).fetch_one(&admin).await.unwrap();
+    assert_eq!(seq, 3);
+    admin.close().await;
+    sibling.stop().await;
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -24,7 +24,9 @@ pub async fn log_is_whole(admin: &PgPool) {
               from events window w as (partition by workspace_id order by workspace_seq)) s
              where before >= position or recorded_before > recorded_at
          union all select 'head of ' || h.workspace_id from workspace_heads h
-             where h.seq <> (select max(workspace_seq) from events e where e.workspace_id = h.workspace_id)",
+             where h.seq <> (select max(workspace_seq) from events e where e.workspace_id = h.workspace_id)
+         union all select distinct 'no head of ' || e.workspace_id from events e
+             where not exists (select from workspace_heads h where h.workspace_id = e.workspace_id)",
     )
     .fetch_all(admin)
     .await
