@@ -354,7 +354,7 @@ async fn a_workspace_has_a_head_as_soon_as_something_happened_in_it() {
     let seq: i64 = sqlx::query_scalar(heads).bind(workspace).fetch_one(&admin).await.unwrap();
     assert_eq!(seq, 3);
     admin.close().await;
-    sibling.stop().await;
+    sibling.leave().await;
     service.stop().await;
 }
 
