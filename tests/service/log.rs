@@ -338,8 +338,8 @@ async fn a_workspace_has_a_head_as_soon_as_something_happened_in_it() {
     let none: Option<i64> = sqlx::query_scalar(heads).bind(workspace).fetch_optional(&admin).await.unwrap();
     assert_eq!(none, None);
     // Each believes that there is none.
-    for n in [0, 1, 0] {
-        takes(stores[n].clone(), format!("slug:{}", Uuid::now_v7()), 1).await.unwrap();
+    for (n, at) in [0, 1, 0].into_iter().enumerate() {
+        takes(stores[at].clone(), format!("slug:one-{n}"), 1).await.unwrap();
     }
     // In one batch or in several, by one process or by both.
     let mut sent = JoinSet::new();
