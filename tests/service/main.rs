@@ -23,6 +23,7 @@ mod accept_page;
 mod access;
 mod announcing;
 mod api_keys;
+mod appending;
 mod audit;
 mod auditing;
 mod bad_input;
