@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tenure::config::{Flags, Settings};
+use tenure::http;
 use tenure::http::base::server::{ServerOptions, serve};
-use tenure::http::router;
 use tenure::service::Service;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -40,7 +40,7 @@ pub(super) async fn tenure(database: &PgConnectOptions) -> Tenure {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let (routes, stopping) = (router(service.app()), service.stopping_token());
+    let (routes, stopping) = (http::service(service.app()), service.stopping_token());
     let server = tokio::spawn(async move {
         serve(listener, routes, ServerOptions::default(), async move { stopping.cancelled().await }).await
     });

@@ -43,7 +43,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         stopping.cancel();
     };
     let served =
-        server::serve(listener, http::router(service.app()), ServerOptions::default(), shutdown).await;
+        server::serve(listener, http::service(service.app()), ServerOptions::default(), shutdown).await;
     service.stop().await;
     if let Some(keeper) = keeper {
         let _ = keeper.await;

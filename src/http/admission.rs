@@ -3,18 +3,17 @@
 //! A request that is let in waits for its turn once it is read and authenticated: with neither is anything of the
 //! database held. One that is not let in is answered here, before anything else has been spent on it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
+use tower::ServiceExt;
 
-use super::App;
 use super::base::correlation::{RequestId, X_REQUEST_ID};
 use super::base::problem::Problem;
 use super::caller::TENURE_ACTOR;
@@ -101,12 +100,10 @@ impl Admission {
 }
 
 /// Lets a request in, or turns it away.
-pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    if is_free(route) {
-        return next.run(request).await;
+pub(super) async fn admit(admission: &Admission, mut request: Request, router: Router) -> Response {
+    if is_free(request.uri().path()) {
+        return run(router, request).await;
     }
-    let admission = &app.admission;
     let lane = admission.lane(&request);
     let _entered = match admission.crowd.enter(lane) {
         Ok(entered) => entered,
@@ -114,11 +111,18 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
     };
     let is_credential = has_credential(request.headers());
     request.extensions_mut().insert(lane);
-    let response = next.run(request).await;
+    let response = run(router, request).await;
     if is_credential {
         admission.learn(lane, response.status());
     }
     response
+}
+
+async fn run(router: Router, request: Request) -> Response {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 /// For whom a request counts, as [`admit`] found out.
@@ -148,8 +152,8 @@ fn turn_away(bound: Bound, request: &Request, seconds: u64) -> Response {
 }
 
 /// What is asked about the service itself, and access checks, which wait for nothing.
-fn is_free(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/metrics") || route.starts_with("/access/")
+fn is_free(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/metrics") || path.starts_with("/access/")
 }
 
 fn has_credential(headers: &HeaderMap) -> bool {

@@ -48,15 +48,19 @@ pub mod webhooks;
 pub mod witness;
 pub mod workspaces;
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::access::Access;
 use crate::attempts::Attempts;
@@ -114,22 +118,36 @@ pub struct App {
     pub stopping: CancellationToken,
 }
 
-/// Every route, in its envelope; before it, the one question that is asked most.
-pub fn router(app: Arc<App>) -> Router {
-    access::fast::Fast::before(whole(app.clone()), app)
+/// All of it: the one question that is asked most, who is let in, and behind them every route.
+pub fn service(
+    app: Arc<App>,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static {
+    let fast = access::fast::Fast::new(app.clone());
+    let door = Arc::new((fast, router(app.clone()), app));
+    service_fn(move |request| {
+        let door = door.clone();
+        async move {
+            let (fast, router, app) = &*door;
+            Ok(match fast.answer(request).await {
+                ControlFlow::Break(response) => response,
+                ControlFlow::Continue(request) => {
+                    admission::admit(&app.admission, request, router.clone()).await
+                }
+            })
+        }
+    })
 }
 
-fn whole(app: Arc<App>) -> Router {
+/// Every route, in its envelope.
+fn router(app: Arc<App>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let trusted_proxies = app.trusted_proxies.clone();
     let watched = from_fn_with_state(app.clone(), witness::watch);
     let limited = from_fn_with_state(app.clone(), rate_limits::limit);
-    let admitted = from_fn_with_state(app.clone(), admission::admit);
     let asked = ServiceBuilder::new().layer(limited).layer(watched);
     let routes = Router::new().merge(routes).merge(accept_page::routes()).layer(asked);
     let routes = routes.merge(health::routes()).merge(dev_mailbox::routes()).with_state(app);
     let router = routes.merge(base::docs::docs(document)).layer(from_fn(health::measure));
     let envelope = EnvelopeOptions { trusted_proxies, ..EnvelopeOptions::new(ids::new_request_id) };
-    // Before the envelope: to be turned away costs less than it does.
-    with_envelope(router, envelope).layer(admitted)
+    with_envelope(router, envelope)
 }

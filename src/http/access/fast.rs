@@ -7,14 +7,10 @@
 //! Whatever else comes is handed on as it was, and no answer differs in status, body or headers from the one it would
 //! get there.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{
@@ -25,12 +21,11 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use metrics::{Histogram, histogram};
 use serde::Deserialize;
-use tenure_aggregates::WorkspaceId;
-use tower::{Service, ServiceExt};
+use tenure_aggregates::{Time, WorkspaceId};
 use uuid::Uuid;
 
 use super::entities::{USER, WORKSPACE};
-use crate::access::Question;
+use crate::access::{Question, Reason};
 use crate::clock;
 use crate::http::App;
 use crate::http::base::conditional::TENURE_POSITION;
@@ -72,41 +67,40 @@ struct Action<'a> {
     name: &'a str,
 }
 
-/// Stands before the router.
+/// Answers such questions.
 #[derive(Clone)]
 pub struct Fast {
     app: Arc<App>,
-    router: Router,
     seconds: Histogram,
 }
 
 impl Fast {
-    /// The finished router, with this before it.
-    pub fn before(router: Router, app: Arc<App>) -> Router {
+    pub fn new(app: Arc<App>) -> Self {
         let seconds = histogram!("tenure_http_request_seconds", "route" => PATH, "status" => "200");
-        Router::new().fallback_service(Self { app, router, seconds })
+        Self { app, seconds }
     }
 
-    async fn answer(self, request: Request) -> Result<Response, Infallible> {
-        let started = Instant::now();
-        if !self.may_take(&request) {
-            return self.router.oneshot(request).await;
+    /// Breaks off with the answer, or goes on with the request as it was.
+    pub async fn answer(&self, request: Request) -> ControlFlow<Response, Request> {
+        let (started, now) = (Instant::now(), clock::now());
+        if !self.may_take(&request, now) {
+            return ControlFlow::Continue(request);
         }
         let (parts, body) = request.into_parts();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
             // What is wrong with a body that breaks off is the router's to say.
-            Err(error) => return self.router.oneshot(Request::from_parts(parts, broken(error))).await,
+            Err(error) => return ControlFlow::Continue(Request::from_parts(parts, broken(error))),
         };
-        let Some(decision) = self.decide(&body) else {
-            return self.router.oneshot(Request::from_parts(parts, Body::from(body))).await;
+        let Some(decision) = self.decide(&body, now) else {
+            return ControlFlow::Continue(Request::from_parts(parts, Body::from(body)));
         };
         let response = respond(decision, &RequestId::of(&parts.headers, ids::new_request_id));
         self.seconds.record(started.elapsed());
-        Ok(response)
+        ControlFlow::Break(response)
     }
 
-    fn may_take(&self, request: &Request) -> bool {
+    fn may_take(&self, request: &Request, now: Time) -> bool {
         let headers = request.headers();
         request.method() == Method::POST
             && request.uri().path() == PATH
@@ -114,18 +108,18 @@ impl Fast {
             && request.body().size_hint().exact().is_some_and(|length| length <= LONGEST)
             && self.app.access.is_fresh()
             && is_plain(headers)
-            && operator_key(headers).is_some_and(|key| self.app.operator.matches(key, clock::now()))
+            && operator_key(headers).is_some_and(|key| self.app.operator.matches(key, now))
     }
 
     /// The answer, if this is a plain question that the index can answer.
-    fn decide(&self, body: &[u8]) -> Option<bool> {
+    fn decide(&self, body: &[u8], now: Time) -> Option<bool> {
         let plain: Plain<'_> = serde_json::from_slice(body).ok()?;
         if plain.subject.kind != USER || plain.resource.kind != WORKSPACE {
             return None;
         }
         let workspace = WorkspaceId(Uuid::try_parse(plain.resource.id).ok()?);
         let question = Question { workspace, user: plain.subject.id, permission: plain.action.name };
-        self.app.access.decide(&question, clock::now()).map(crate::access::Reason::allows)
+        self.app.access.decide(&question, now).map(Reason::allows)
     }
 }
 
@@ -158,20 +152,6 @@ fn respond(decision: bool, request_id: &RequestId) -> Response {
 /// A body that breaks off as this one did.
 fn broken(error: axum::Error) -> Body {
     Body::from_stream(futures::stream::once(std::future::ready(Err::<Bytes, _>(error))))
-}
-
-impl Service<Request> for Fast {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(self.clone().answer(request))
-    }
 }
 
 impl std::fmt::Debug for Fast {

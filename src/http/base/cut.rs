@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// Cuts the connection of a request off; in every request's extensions.
+/// Cuts the connection of a request off.
 #[derive(Debug, Clone, Default)]
 pub struct Cut(CancellationToken);
 

@@ -20,7 +20,7 @@ use super::body::MAX_BODY;
 use super::client_addr::TrustedProxies;
 use super::correlation::{RequestId, TraceContext, X_REQUEST_ID};
 use super::problem::{PROBLEM_JSON, Problem};
-use super::server::PeerAddr;
+use super::server::Peer;
 
 /// Query parameters that would put a credential into logs, histories and `Referer` headers.
 const SECRET_PARAMETERS: [&str; 16] = [
@@ -84,8 +84,8 @@ async fn envelope(State(options): State<Arc<EnvelopeOptions>>, mut request: Requ
     if let Some(trace) = trace {
         request.extensions_mut().insert(trace);
     }
-    if let Some(peer) = request.extensions().get::<PeerAddr>() {
-        let client = options.trusted_proxies.client(peer.0.ip(), request.headers());
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let client = options.trusted_proxies.client(peer.addr.ip(), request.headers());
         request.extensions_mut().insert(client);
     }
 

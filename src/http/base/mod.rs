@@ -19,3 +19,4 @@ pub mod server;
 mod slow_body;
 mod strict_json;
 mod strict_value;
+mod traffic;

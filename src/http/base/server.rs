@@ -1,4 +1,5 @@
 //! The accept loop: who gets in, how long a connection may be useless, and how the server stops.
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -6,18 +7,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::Service;
 
 use super::connection::Connection;
+use super::cut::Cut;
 
-/// The address of the peer of the TCP connection; in every request's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
+/// The peer of the TCP connection; in every request's extensions.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub addr: SocketAddr,
+    /// Cuts the connection off.
+    pub cut: Cut,
+}
 
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -56,12 +64,15 @@ impl Default for ServerOptions {
 
 /// Serves until `shutdown` resolves; then accepts nothing more, finishes the requests in flight (for at most
 /// `shutdown_deadline`) and returns.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let mut shutdown = pin!(shutdown);
     let (stop, stopping) = watch::channel(false);
     let seats = Arc::new(Semaphore::new(options.max_connections));
@@ -89,8 +100,8 @@ pub async fn serve(
         };
         prepare(&stream, options.write_timeout);
         let connection = Connection {
-            peer: PeerAddr(peer),
-            router: router.clone(),
+            peer: Peer { addr: peer, cut: Cut::default() },
+            service: service.clone(),
             options: Arc::clone(&options),
             stopping: stopping.clone(),
         };

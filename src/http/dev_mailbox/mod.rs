@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::App;
 use super::base::problem::Problem;
-use super::base::server::PeerAddr;
+use super::base::server::Peer;
 use crate::mail::DevMailbox;
 use crate::mail::dev_mailbox::Kept;
 
@@ -46,8 +46,8 @@ impl FromRequestParts<Arc<App>> for Developer {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         // The connection itself counts, not whom a header names.
-        let peer = parts.extensions.get::<PeerAddr>();
-        let here = peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+        let peer = parts.extensions.get::<Peer>();
+        let here = peer.is_some_and(|peer| peer.addr.ip().to_canonical().is_loopback());
         let allowed = here && named_here(&parts.headers) && !is_relayed(&parts.headers);
         if allowed { Ok(Self(app.clone())) } else { Err(nothing()) }
     }

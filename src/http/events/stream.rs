@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::base::cut::Cut;
 use super::super::base::problem::Problem;
+use super::super::base::server::Peer;
 use super::media::{EVENT_STREAM, NDJSON};
 use super::reading::{Chunk, Reading};
 use crate::feeds::{CloudEvent, Full, Held, Seat, Times};
@@ -69,7 +70,8 @@ fn answer(
     let (frames, on_its_way) = mpsc::channel(1);
     // One answer of many on an HTTP/2 connection must not take the others with it.
     let parts = &reading.door.parts;
-    let cut = parts.extensions.get::<Cut>().filter(|_| parts.version < Version::HTTP_2).cloned();
+    let peer = parts.extensions.get::<Peer>().filter(|_| parts.version < Version::HTTP_2);
+    let cut = peer.map(|peer| peer.cut.clone());
     let times = reading.app().feeds.times;
     let whole = Arc::new(AtomicBool::new(false));
     let (spoke, said_all) = (Instant::now(), whole.clone());

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgPool};
 use tenure::config::{Flags, Settings};
+use tenure::http;
 use tenure::http::base::server::{ServerOptions, serve};
-use tenure::http::router;
 use tenure::service::Service;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -52,7 +52,7 @@ impl TestService {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stopping = service.stopping_token();
-        let routes = router(service.app());
+        let routes = http::service(service.app());
         let server = tokio::spawn(async move {
             serve(listener, routes, ServerOptions::default(), async move { stopping.cancelled().await }).await
         });
