@@ -1,6 +1,7 @@
 //! Rows for `COPY … FROM STDIN (FORMAT binary)`: into tables that nobody reads yet, at a fraction of what inserts cost.
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgCopyIn;
 use tenure_aggregates::Time;
 use uuid::Uuid;
 
@@ -9,37 +10,58 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// 2000-01-01, from where PostgreSQL counts microseconds, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// Rows go in pieces of this many bytes, or a row more: one piece for all would be moved again and again as it grows.
+/// Rows go in pieces of this many bytes, or a row more.
 const PIECE: usize = 256 * 1024;
 /// Most rows are shorter.
 const ROW: usize = 4 * 1024;
 
-/// Rows on their way into one table.
-pub(crate) struct Rows {
-    full: Vec<Vec<u8>>,
-    bytes: Vec<u8>,
+/// A row into `table`, `(and columns)`, of each item, as `fields` writes it: `columns` many, in their order. PostgreSQL
+/// works on a piece while the next one is written.
+pub(crate) async fn copy<T>(
+    conn: &mut PgConnection,
+    table: &str,
     columns: i16,
+    items: impl IntoIterator<Item = T, IntoIter: Send>,
+    fields: impl FnMut(&mut Row, T) -> Result<(), sqlx::Error> + Send,
+) -> Result<(), sqlx::Error> {
+    let mut copy = conn.copy_in_raw(&format!("copy {table} from stdin (format binary)")).await?;
+    if let Err(error) = send(&mut copy, columns, items.into_iter(), fields).await {
+        copy.abort("the rows could not be sent").await?;
+        return Err(error);
+    }
+    copy.finish().await?;
+    Ok(())
 }
 
-impl Rows {
-    pub(crate) fn of(columns: i16) -> Self {
-        Self { full: vec![], bytes: HEADER.to_vec(), columns }
-    }
-
-    /// The next row; its fields follow, in the order of the columns.
-    pub(crate) fn row(&mut self) -> &mut Self {
-        if self.bytes.len() >= PIECE {
-            self.full.push(std::mem::replace(&mut self.bytes, Vec::with_capacity(PIECE + ROW)));
+async fn send<T>(
+    copy: &mut PgCopyIn<&mut PgConnection>,
+    columns: i16,
+    items: impl Iterator<Item = T>,
+    mut fields: impl FnMut(&mut Row, T) -> Result<(), sqlx::Error>,
+) -> Result<(), sqlx::Error> {
+    let mut piece = Row(Vec::with_capacity(PIECE + ROW));
+    piece.0.extend_from_slice(HEADER);
+    for item in items {
+        piece.0.extend_from_slice(&columns.to_be_bytes());
+        fields(&mut piece, item)?;
+        if piece.0.len() >= PIECE {
+            copy.send(piece.0.as_slice()).await?;
+            piece.0.clear();
         }
-        self.bytes.extend_from_slice(&self.columns.to_be_bytes());
-        self
     }
+    piece.0.extend_from_slice(&(-1_i16).to_be_bytes());
+    copy.send(piece.0).await.map(drop)
+}
 
+/// A row being written.
+pub(crate) struct Row(Vec<u8>);
+
+impl Row {
     pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
         // No field of ours comes near this; PostgreSQL would refuse the row.
         let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(value);
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(value);
         self
     }
 
@@ -51,7 +73,7 @@ impl Rows {
         if let Some(value) = value {
             return self.text(value);
         }
-        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+        self.0.extend_from_slice(&(-1_i32).to_be_bytes());
         self
     }
 
@@ -74,21 +96,5 @@ impl Rows {
     /// `jsonb`, in the first version of its binary form.
     pub(crate) fn jsonb(&mut self, text: &str) -> &mut Self {
         self.bytes(format!("\u{1}{text}").as_bytes())
-    }
-
-    /// Into that table, `(and columns)`.
-    pub(crate) async fn send(self, conn: &mut PgConnection, table: &str) -> Result<(), sqlx::Error> {
-        let Self { full: mut pieces, mut bytes, .. } = self;
-        bytes.extend_from_slice(&(-1_i16).to_be_bytes());
-        pieces.push(bytes);
-        let mut copy = conn.copy_in_raw(&format!("copy {table} from stdin (format binary)")).await?;
-        for piece in pieces {
-            if let Err(error) = copy.send(piece).await {
-                copy.abort("the rows could not be sent").await?;
-                return Err(error);
-            }
-        }
-        copy.finish().await?;
-        Ok(())
     }
 }

@@ -25,9 +25,15 @@ const WAL_SEGMENT_MIB: u32 = 1;
 /// written again.
 pub(super) const WAL_SETTINGS: [&str; 3] = ["wal_buffers=8MB", "min_wal_size=256MB", "max_wal_size=1GB"];
 
-/// Pages that leave shared buffers go to the disk in small lots. Left to the kernel they gather for half a minute, and a
-/// commit that comes while it writes those hundreds of megabytes waits for a tenth of a second.
-pub(super) const WRITE_BACK: &str = "backend_flush_after=512kB";
+/// Pages that leave shared buffers go to the disk in small lots, most of them ahead of whoever needs their place. Left to
+/// the kernel they gather for half a minute, and a commit that comes while it writes those hundreds of megabytes waits for a
+/// tenth of a second.
+pub(super) const WRITE_BACK: [&str; 4] = [
+    "backend_flush_after=512kB",
+    "bgwriter_delay=10ms",
+    "bgwriter_lru_maxpages=1000",
+    "bgwriter_lru_multiplier=4",
+];
 
 /// The first change of a page after a checkpoint writes all of it to the write-ahead log, and each new stream changes a page
 /// of its index that nobody else does: with ten million events that is nearly all that is written, and soon as much as the

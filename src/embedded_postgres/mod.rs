@@ -5,6 +5,7 @@
 //! - [`home`]: the directories, the owner's lock and the socket's place
 //! - [`run_as`]: root gives up its rights
 //! - [`cluster`]: initdb; [`postmaster`]: who runs on the cluster; [`supervisor`]: dies with us
+//! - [`write_back`]: what its files grow by goes to the disk in small lots
 //! - [`error`]: what can go wrong
 //!
 //! # Must never
@@ -19,6 +20,7 @@ mod home;
 mod postmaster;
 mod run_as;
 mod supervisor;
+mod write_back;
 
 pub use binaries::{Binaries, find_binaries};
 pub use error::EmbeddedPostgresError;
@@ -36,6 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 use supervisor::{Program, Supervised};
+use write_back::WriteBack;
 
 const USER: &str = "postgres";
 
@@ -66,6 +69,8 @@ pub struct EmbeddedPostgres {
     major: u32,
     postmaster: Postmaster,
     supervised: Supervised,
+    /// None where nothing need be durable.
+    write_back: Option<WriteBack>,
     options: Options,
     is_stopped: bool,
 }
@@ -84,7 +89,9 @@ impl EmbeddedPostgres {
         let (supervised, postmaster) = launch.until_ready()?;
         tracing::info!(pid = %postmaster.pid, major = binaries.major, data = %home.data.display(), "PostgreSQL is ready");
         let major = binaries.major;
-        Ok(Self { home, socket_dir, major, postmaster, supervised, options, is_stopped: false })
+        let write_back = options.durable.then(|| WriteBack::of(&home.data)).transpose();
+        let write_back = write_back.during(|| "start a thread".to_owned())?;
+        Ok(Self { home, socket_dir, major, postmaster, supervised, write_back, options, is_stopped: false })
     }
 
     pub fn socket_dir(&self) -> &Path {
@@ -123,6 +130,7 @@ impl EmbeddedPostgres {
         if std::mem::replace(&mut self.is_stopped, true) {
             return;
         }
+        self.write_back = None;
         if self.is_running() {
             self.postmaster.signal(Signal::SIGINT);
         }
@@ -254,7 +262,7 @@ impl Launch<'_> {
         let switch = if self.options.durable { "on" } else { "off" };
         settings.extend(safety.map(|name| format!("{name}={switch}")));
         if self.options.durable {
-            settings.push(cluster::WRITE_BACK.to_owned());
+            settings.extend(cluster::WRITE_BACK.map(str::to_owned));
             settings.extend(cluster::pages_compressed(&self.home.data, self.binaries).map(str::to_owned));
         }
         settings.extend(self.options.settings.iter().map(|(name, value)| format!("{name}={value}")));

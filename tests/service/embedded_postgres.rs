@@ -206,7 +206,7 @@ fn is_durable_and_private_as_configured() {
         ["1MB", "8MB", "256MB"]
     );
     // Small lots to the disk, so that no commit waits behind a large one.
-    assert_eq!(show("backend_flush_after"), "512kB");
+    assert_eq!([show("backend_flush_after"), show("bgwriter_delay")], ["512kB", "10ms"]);
     // Whole pages in the write-ahead log are most of it once there is much in the tables.
     assert!(["lz4", "off"].contains(&&*show("wal_compression")));
     assert_eq!([show("server_encoding"), show("lc_collate"), show("lc_ctype")], ["UTF8", "C", "C"]);

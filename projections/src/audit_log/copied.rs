@@ -2,21 +2,18 @@
 
 use sqlx::PgConnection;
 
-use super::fold::Described;
-use crate::copy::Rows;
+use super::fold::{entry, told};
+use crate::copy::copy;
+use crate::recorded::Recorded;
 
 const TABLE: &str = "audit_log (workspace_id, workspace_seq, position, time, actor_type, actor_id, via, action, target_type,
     target_id, changes, reason, command, aggregate_type, aggregate_id, origin, request_id, correlation_id, causation_id)";
 
-pub(super) async fn copy(conn: &mut PgConnection, entries: &[Described<'_>]) -> Result<(), sqlx::Error> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let mut rows = Rows::of(19);
-    for entry in entries {
-        let (recorded, metadata) = (entry.recorded, &entry.recorded.metadata);
-        rows.row()
-            .uuid(recorded.workspace_id.0)
+/// Each entry is made when its row is written, while PostgreSQL works on those before it.
+pub(super) async fn copy_entries(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
+    copy(conn, TABLE, 19, told(batch), |row, recorded| {
+        let (entry, metadata) = (entry(recorded)?, &recorded.metadata);
+        row.uuid(recorded.workspace_id.0)
             .number(recorded.workspace_seq)
             .number(recorded.position)
             .time(recorded.recorded_at)
@@ -35,6 +32,7 @@ pub(super) async fn copy(conn: &mut PgConnection, entries: &[Described<'_>]) -> 
             .maybe(metadata.request_id.as_deref())
             .maybe(metadata.correlation_id.as_deref())
             .maybe(metadata.causation_id.as_deref());
-    }
-    rows.send(conn, TABLE).await
+        Ok(())
+    })
+    .await
 }

@@ -11,6 +11,7 @@ use tenure_aggregates::catalogue::CatalogueEvent;
 use tenure_aggregates::workspace::WorkspaceEvent;
 
 use super::action;
+use super::copied::copy_entries;
 use crate::projection::Projection;
 use crate::recorded::{Event, Recorded, member, user};
 use crate::rows::column;
@@ -27,19 +28,24 @@ impl Projection for AuditLog {
     const KEYS_LAST: bool = true;
 
     async fn apply(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        insert(conn, &entries(batch)?.iter().collect::<Vec<_>>()).await?;
+        let entries = told(batch).into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        insert(conn, &entries.iter().collect::<Vec<_>>()).await?;
         forget_attempts(conn, batch).await
     }
 
     async fn fill(conn: &mut PgConnection, batch: &[Recorded]) -> Result<(), sqlx::Error> {
-        super::copied::copy(conn, &entries(batch)?).await?;
+        copy_entries(conn, batch).await?;
         forget_attempts(conn, batch).await
     }
 }
 
-fn entries(batch: &[Recorded]) -> Result<Vec<Described<'_>>, sqlx::Error> {
-    let told = batch.iter().filter(|recorded| !matches!(recorded.event, Event::Claim(_)));
-    told.map(|recorded| describe(recorded, recorded.stored())).collect()
+/// The events that have an entry: a claim only keeps a name to one holder.
+pub(super) fn told(batch: &[Recorded]) -> Vec<&Recorded> {
+    batch.iter().filter(|recorded| !matches!(recorded.event, Event::Claim(_))).collect()
+}
+
+pub(super) fn entry(recorded: &Recorded) -> Result<Described<'_>, sqlx::Error> {
+    describe(recorded, recorded.stored())
 }
 
 /// What an event says as an entry of the audit log.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::frontier::Frontier;
 use super::node;
-use crate::copy::Rows;
+use crate::copy;
 use crate::projection::Projection;
 use crate::recorded::Recorded;
 use crate::rows::column;
@@ -116,11 +116,12 @@ async fn copy(conn: &mut PgConnection, mut rows: Vec<Row<'_>>) -> Result<(), sql
         return Ok(());
     }
     rows.sort_unstable_by_key(|row| (row.recorded.workspace_id, row.recorded.workspace_seq));
-    let mut copied = Rows::of(3);
-    for Row { recorded, hashes } in rows {
-        copied.row().uuid(recorded.workspace_id.0).number(recorded.workspace_seq).bytes(&hashes);
-    }
-    copied.send(conn, "proof_nodes (workspace_id, workspace_seq, hashes)").await
+    let table = "proof_nodes (workspace_id, workspace_seq, hashes)";
+    copy::copy(conn, table, 3, rows, |row, Row { recorded, hashes }| {
+        row.uuid(recorded.workspace_id.0).number(recorded.workspace_seq).bytes(&hashes);
+        Ok(())
+    })
+    .await
 }
 
 async fn insert(conn: &mut PgConnection, rows: &[&Row<'_>]) -> Result<(), sqlx::Error> {

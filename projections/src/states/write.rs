@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Kind;
 use super::fold::{Known, Latest};
-use crate::copy::Rows;
+use crate::copy;
 use crate::rows::column;
 
 pub(super) struct Row {
@@ -110,10 +110,10 @@ pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sq
     rows.sort_unstable_by_key(|row| {
         (row.workspace_id, row.kind.as_str(), row.id.as_str(), row.from_position)
     });
-    let mut copied = Rows::of(10);
-    for row in rows {
+    let table = "states (workspace_id, kind, id, from_position, since_position, sequence, recorded_at, sorted_by, gone,
+                         state)";
+    copy::copy(conn, table, 10, rows, |copied, row| {
         copied
-            .row()
             .uuid(row.workspace_id)
             .text(row.kind.as_str())
             .text(&row.id)
@@ -124,10 +124,9 @@ pub(super) async fn copy(conn: &mut PgConnection, rows: &[Row]) -> Result<(), sq
             .time(row.sorted_by)
             .flag(row.gone)
             .text(&row.state);
-    }
-    let table = "states (workspace_id, kind, id, from_position, since_position, sequence, recorded_at, sorted_by, gone,
-                         state)";
-    copied.send(conn, table).await
+        Ok(())
+    })
+    .await
 }
 
 /// Whoever joins a workspace brings every state of theirs along; once there, [`spread_profiles`] brings the later ones.
