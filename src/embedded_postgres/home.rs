@@ -48,9 +48,14 @@ impl Home {
         Ok(Self { data: dir.join("data"), log_path: dir.join("postgres.log"), dir, lock: Some(lock) })
     }
 
-    /// Lets the next instance in.
+    /// Lets the next instance in. Unlocked, not just closed: a child that some thread of ours is forking has the lock, too, until
+    /// it has become another program.
     pub(super) fn release(&mut self) {
-        self.lock = None;
+        if let Some(lock) = self.lock.take()
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "could not unlock the directory of PostgreSQL");
+        }
     }
 
     /// Shuts everyone out but the one who runs PostgreSQL.
@@ -180,6 +185,12 @@ fn lock(dir: &Path) -> Result<File, EmbeddedPostgresError> {
     Ok(file)
 }
 
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// libpq would take a comma for the end of the first of several hosts.
 fn is_fit_for_socket(dir: &Path) -> bool {
     let socket = dir.join(format!(".s.PGSQL.{PORT}"));
@@ -203,6 +214,16 @@ mod tests {
             let refusal = make_private(&trap, RunAs::Ourselves).unwrap_err();
             assert!(matches!(refusal, EmbeddedPostgresError::UnusableDir { .. }), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_was_given_back_can_be_taken_although_a_child_still_has_its_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home::take(&root.path().join("pg")).unwrap();
+        let of_the_child = home.lock.as_ref().unwrap().try_clone().unwrap();
+        drop(home);
+        Home::take(&root.path().join("pg")).unwrap();
+        drop(of_the_child);
     }
 
     #[test]
