@@ -68,7 +68,6 @@ struct Action<'a> {
 }
 
 /// Answers such questions.
-#[derive(Clone)]
 pub struct Fast {
     app: Arc<App>,
     seconds: Histogram,

@@ -81,7 +81,7 @@ mod tests {
         }
     }
 
-    /// Whether the connection was given up, and how long after the first of these.
+    /// Whether the connection is given up by then.
     async fn given_up(traffic: &Traffic, within: Duration) -> bool {
         tokio::time::timeout(within, traffic.none_for_too_long(&options())).await.is_ok()
     }
